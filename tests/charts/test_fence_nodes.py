@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from moorage.objects import Node
-from moorage.pinner.node import adoption
+from moorage.pinner.decisions import adoption
 from moorage.pinner.providers import PROFILES
 from tests.charts.fenced import (
     APPLY,

@@ -28,7 +28,7 @@ from moorage.ops.version import version
 from moorage.protocol import Instruction
 
 from .commands.dry_run import DryRun
-from .destinations import scope
+from .decisions import slot_reservations
 from .names import LEADER, ROLE_LABEL
 from .options import Options
 from .rights import CLUSTER_CONTROLLER
@@ -108,7 +108,7 @@ class _Service:
 
     async def run(self) -> None:
         beside = {"webhook": self._webhook.run()} if self._webhook is not None else {}
-        if self._webhook is not None and self._settings.destinations != scope.OFF:
+        if self._webhook is not None and self._settings.destinations != slot_reservations.OFF:
             beside["slot reservations"] = self._caches.slot_reservations.run()
         await self._program.run(self._lead, prepare=self._prepare, beside=beside)
 

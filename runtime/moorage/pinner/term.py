@@ -16,22 +16,22 @@ from moorage.kube.clock import ServerClock
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
-from .destinations import scope
+from .decisions import slot_reservations
+from .decisions.sweeps import Sweeps
 from .destinations.controller import SlotReservationController
 from .instructions.accept import Acceptance
 from .instructions.answers import Answers
 from .instructions.inbox import Inbox
-from .intents.stored import IntentStore
 from .node.attempts import Attempts
 from .node.controller import NodeController
 from .node.executor import Executor
 from .node.leases import LeaseKeeper
 from .node.reports import Reports
-from .node.sweeps import Sweeps
 from .options import Options
 from .reporting import Recorder, Reporter
 from .state.caches import Caches
 from .state.cluster import ClusterState
+from .state.stored import IntentStore
 from .webhook.admission import Admission
 from .webhook.mutate import Mutator
 
@@ -91,7 +91,7 @@ class Term:
         """Work until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
         options = self._options
-        steers = self._admission is not None and options.destinations != scope.OFF
+        steers = self._admission is not None and options.destinations != slot_reservations.OFF
         cluster = ClusterState(
             self._caches,
             default_profile=options.profile,
@@ -135,7 +135,7 @@ class Term:
             monotonic=self._monotonic,
         )
         acceptance = Acceptance(
-            cluster, executor, intent_store, self._inbox, self._answers, sweeps, self._clock, options
+            cluster, executor.read_pod, intent_store, self._inbox, self._answers, sweeps, self._clock, options
         )
         return NodeController(
             cluster,
@@ -166,9 +166,9 @@ class Term:
 
     def _webhook(self, admission: Admission, cluster: ClusterState, fence: Fence, sweeps: Sweeps) -> Works:
         """What pins pods while they are created, and sees to what is expected on nodes that run."""
-        hard = self._options.destinations == scope.HARD
+        hard = self._options.destinations == slot_reservations.HARD
         mutator = Mutator(cluster, sweeps, self._clock, self._is_leader, hard=hard)
-        slot_reservations = SlotReservationController(
+        slot_controller = SlotReservationController(
             self._client,
             cluster,
             fence,
@@ -182,12 +182,12 @@ class Term:
 
         def report(serving: bool) -> None:
             self._report_serving(serving=serving)
-            slot_reservations.set_serving(serving=serving)
+            slot_controller.set_serving(serving=serving)
 
         self._report_serving(serving=False)
         return {
             "webhook": admission.term(self._client, fence, cluster.expected, mutator, self._clock, report),
-            "slot reservations": slot_reservations.run(),
+            "slot reservations": slot_controller.run(),
         }
 
     def _report_serving(self, *, serving: bool) -> None:

@@ -24,21 +24,11 @@ from moorage.objects import (
 from moorage.objects.base import Condition
 from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
 from moorage.pinner import eligibility
-from moorage.pinner.instructions.judge import can_be_bound
-from moorage.pinner.intents.unstored import done
-from moorage.pinner.names import (
-    FINALIZER,
-    PIN_ANNOTATION,
-    PLACEHOLDER_LABEL,
-    PREPARING,
-    PREPARING_TAINT,
-    RESERVATION_ANNOTATION,
-)
-from moorage.pinner.node import late
-from moorage.pinner.node.decide import decide
-from moorage.pinner.node.observation import Observation
-from moorage.pinner.node.signs import NONE, UNKNOWN, Signs
-from moorage.pinner.node.steps import (
+from moorage.pinner.decisions import late
+from moorage.pinner.decisions.decide import decide
+from moorage.pinner.decisions.observation import Observation
+from moorage.pinner.decisions.signs import NONE, UNKNOWN, Signs
+from moorage.pinner.decisions.steps import (
     Bind,
     ClearNomination,
     Confirm,
@@ -52,8 +42,18 @@ from moorage.pinner.node.steps import (
     PatchNode,
     Step,
 )
+from moorage.pinner.instructions.judge import can_be_bound
+from moorage.pinner.names import (
+    FINALIZER,
+    PIN_ANNOTATION,
+    PLACEHOLDER_LABEL,
+    PREPARING,
+    PREPARING_TAINT,
+    RESERVATION_ANNOTATION,
+)
 from moorage.pinner.providers import PROFILES
 from moorage.pinner.refusal import Nominable, Refusal, Wait
+from moorage.pinner.state.unstored import done
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Pin, Promise, Record, Spec, merging, read
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from moorage.pinner.node.status import status_of
-from moorage.pinner.node.steps import ShowStatus, key
+from moorage.pinner.decisions.status import status_of
+from moorage.pinner.decisions.steps import ShowStatus, key
 from tests.unit.pinner.bed import Bed, Json, schema, virtual
 from tests.unit.pinner.model import Corner, joined, placeholder, reservation_of, spec_of
 

@@ -20,8 +20,8 @@ from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, MutatingWebhookConfiguration, Node, Pod
 from moorage.reservations import NodeReservation, SlotReservation, destinations, read
 
+from ..decisions import adoption, pins
 from ..names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK, preparing
-from ..node import adoption, pins
 
 KIND_PODS = "Pod"
 KIND_NODE = "Node"

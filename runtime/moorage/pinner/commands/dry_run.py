@@ -34,11 +34,12 @@ from moorage.protocol import (
 )
 from moorage.reservations import NodeReservation, Spec, merging, rules
 
+from ..decisions import late
+from ..decisions.observation import Observation
+from ..decisions.sweeps import Sweeps
 from ..instructions import judge
 from ..names import FINALIZER
-from ..node import late
-from ..node.observation import Observation
-from ..node.sweeps import Sweeps
+from ..node.room import NodeRoom
 from ..options import Options
 from ..promised.manifest import placeholder_manifest
 from ..providers import Profile, choose
@@ -174,7 +175,7 @@ class DryRun:
             return PodResult(ref, Outcome.REJECTED, ReasonCode.POD_NOT_FOUND)
         claim = cluster.claims.get(pod.key)
         counted = claim is not None and claim.uid == ref.uid and claim.node == name
-        refusal = None if counted else cluster.room(name).admit((pod,))[ref.uid]
+        refusal = None if counted else NodeRoom(cluster, name).admit((pod,))[ref.uid]
         if refusal is None and not counted:
             cluster.admit(pod, name)
         if isinstance(refusal, Nominable):

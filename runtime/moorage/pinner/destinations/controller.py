@@ -22,9 +22,9 @@ from moorage.objects import conditions
 from moorage.reservations import SlotReservation, destinations
 from moorage.reservations.conditions import of_slots
 
+from ..decisions.slot_reservations import Standing, judge
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
-from .scope import Standing, judge
 
 logger = logging.getLogger("moorage.pinner")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from moorage.kube import errors
 from moorage.kube.clock import ServerClock
@@ -17,13 +18,12 @@ from moorage.protocol import Outcome, PinPods, ReasonCode
 from moorage.reservations import NodeReservation, Spec
 
 from .. import metrics
-from ..intents.stored import IntentStore, Stored
-from ..node.executor import Executor
-from ..node.observation import Observation
-from ..node.sweeps import Sweeps
+from ..decisions.observation import Observation
+from ..decisions.sweeps import Sweeps
 from ..options import Options
 from ..refusal import Refusal, is_final, refusal_of
 from ..state.cluster import ClusterState
+from ..state.stored import IntentStore, Stored
 from . import judge
 from .answers import Answers
 from .inbox import Inbox, Open
@@ -61,7 +61,7 @@ class Acceptance:
 
     Args:
         cluster: what is known.
-        executor: reads pods that nobody knows.
+        read_pod: reads a pod, by namespace and name, into what is known.
         intent_store: stores intents.
         inbox: the instructions.
         answers: gives those that are known by now.
@@ -73,7 +73,7 @@ class Acceptance:
     def __init__(
         self,
         cluster: ClusterState,
-        executor: Executor,
+        read_pod: Callable[[str, str], Coroutine[Any, Any, None]],
         intent_store: IntentStore,
         inbox: Inbox,
         answers: Answers,
@@ -82,7 +82,7 @@ class Acceptance:
         options: Options,
     ) -> None:
         self._cluster = cluster
-        self._executor = executor
+        self._read_pod = read_pod
         self._intent_store = intent_store
         self._inbox, self._answers = inbox, answers
         self._sweeps = sweeps
@@ -240,7 +240,7 @@ class Acceptance:
                 pod = self._cluster.pod(str(ref))
                 if pod is None or pod.metadata.uid != ref.uid:
                     if str(ref) not in reads:
-                        reads[str(ref)] = asyncio.create_task(self._executor.read_pod(ref.namespace, ref.name))
+                        reads[str(ref)] = asyncio.create_task(self._read_pod(ref.namespace, ref.name))
                     await reads[str(ref)]
         except errors.KubeError as error:
             metrics.FAILURES.labels(type(error).__name__).inc()

@@ -17,8 +17,8 @@ from moorage.protocol import (
 )
 
 from .. import metrics
-from ..node.observation import Observation, PinState
-from ..node.steps import Decision
+from ..decisions.observation import Observation, PinState
+from ..decisions.steps import Decision
 from ..refusal import Refusal
 from ..reporting import Reporter
 from .inbox import Inbox, Left, Open

@@ -32,8 +32,8 @@ from moorage.protocol import Slot as ExpectedPods
 from moorage.reservations import Owner, Pin, Promise, Record, Slot, Spec, merging, rules
 
 from .. import eligibility, providers
-from ..node import pins
-from ..node.observation import Observation, PinState
+from ..decisions import pins
+from ..decisions.observation import Observation, PinState
 from ..providers import Profile
 from ..refusal import Refusal
 

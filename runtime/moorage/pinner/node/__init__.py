@@ -1,1 +1,1 @@
-"""The life of one node: observed, decided, executed, and answered, from the promise until it is adopted or gone."""
+"""The life of one node, from the promise until it is adopted or gone: observed, acted upon, and answered."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from moorage.protocol import ReasonCode
 
+from ..decisions.steps import Confirm, Step, key
 from ..refusal import Refusal
-from .steps import Confirm, Step, key
 
 REMEMBERED = 600.0
 """Seconds after which a step that nobody wanted again is forgotten."""

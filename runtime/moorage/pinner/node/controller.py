@@ -12,23 +12,24 @@ from moorage.kube.clock import ServerClock
 from moorage.protocol import ReasonCode
 
 from .. import metrics
+from ..decisions import late, pins
+from ..decisions.decide import decide
+from ..decisions.observation import Observation
+from ..decisions.status import status_of
+from ..decisions.steps import Confirm, Decision, EditReservation, EndReservation, ShowStatus, Step
+from ..decisions.sweeps import Sweeps
 from ..instructions.accept import TRIES, Acceptance
 from ..instructions.answers import Answers
 from ..instructions.inbox import Left
 from ..options import Options
-from ..promised import slots
 from ..refusal import Refusal, refusal_of
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
-from . import late, pins
+from . import slots
 from .attempts import Attempts
-from .decide import decide
 from .executor import Executor
-from .observation import Observation
 from .reports import Reports
-from .status import status_of
-from .steps import Confirm, Decision, EditReservation, EndReservation, ShowStatus, Step
-from .sweeps import Sweeps
+from .room import NodeRoom
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class NodeController:
             slots.take_on_waiting(self._cluster, self._sweeps, name, self._clock.now())
             observation = self._observe(name, seen, confirmed=confirmed)
             seen = None
-            decision = decide(observation, self._cluster.room(name))
+            decision = decide(observation, NodeRoom(self._cluster, name))
             self._cluster.note_waits(name, decision.pins)
             if lost := pins.lost(decision.pins):
                 self._cluster.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})

@@ -17,18 +17,10 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 
 from .. import metrics
-from ..intents.stored import IntentStore, Stored
-from ..names import PIN_ANNOTATION, preparing
-from ..refusal import Refusal, is_final, refusal_of
-from ..reporting import Reporter
-from ..state.cluster import ClusterState
-from . import adoption
-from .attempts import Attempts
-from .nominating import Nominator
-from .observation import PinState
-from .sign_reader import SignReader
-from .signs import NONE
-from .steps import (
+from ..decisions import adoption
+from ..decisions.observation import PinState
+from ..decisions.signs import NONE
+from ..decisions.steps import (
     Bind,
     ClearNomination,
     Confirm,
@@ -42,7 +34,15 @@ from .steps import (
     ShowStatus,
     Step,
 )
-from .sweeps import Sweeps
+from ..decisions.sweeps import Sweeps
+from ..names import PIN_ANNOTATION, preparing
+from ..refusal import Refusal, is_final, refusal_of
+from ..reporting import Reporter
+from ..state.cluster import ClusterState
+from ..state.stored import IntentStore, Stored
+from .attempts import Attempts
+from .nominating import Nominator
+from .sign_reader import SignReader
 
 logger = logging.getLogger(__name__)
 

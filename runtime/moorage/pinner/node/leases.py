@@ -32,10 +32,10 @@ from moorage.objects.base import Object, ObjectMeta
 from moorage.reservations import moment, rules
 
 from .. import metrics
+from ..decisions.signs import QUIET, is_ours
 from ..names import NO_MANAGERS, RENEWED_ANNOTATION
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
-from .signs import QUIET, is_ours
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin
 
 from .. import eligibility, metrics
-from ..intents.stored import Stored
+from ..decisions.observation import PinState
+from ..decisions.steps import ClearNomination
 from ..refusal import Refusal, refusal_of
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
+from ..state.stored import Stored
 from .attempts import Attempts
-from .observation import PinState
-from .steps import ClearNomination
 
 AT_ONCE = 3
 """How often a pod is nominated anew at once, because somebody has written to it meanwhile."""

@@ -11,11 +11,11 @@ from moorage.objects import Pod
 from moorage.protocol import NodeReport, NodeState, Owner, Position, SlotReport
 from moorage.reservations import Slot, merging, rules
 
+from ..decisions import adoption
+from ..decisions.observation import Observation
+from ..decisions.steps import Decision
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
 from ..providers import Profile
-from . import adoption
-from .observation import Observation
-from .steps import Decision
 
 _JOINED = (NodeState.PREPARING, NodeState.READY)
 

@@ -11,8 +11,8 @@ from moorage.kube.clock import ServerClock
 from moorage.objects import Lease
 from moorage.reservations import moment
 
+from ..decisions.signs import NONE, QUIET, Signs, is_ours
 from .leases import NAMESPACE
-from .signs import NONE, QUIET, Signs, is_ours
 
 
 class SignReader:

@@ -1,1 +1,1 @@
-"""Promised nodes: their manifest, what is left on them, and the pods that are expected there."""
+"""Promised nodes: their manifest, and the pods that are expected there."""

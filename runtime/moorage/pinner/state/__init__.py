@@ -1,1 +1,1 @@
-"""What is known of the cluster: watch caches with our own writes on top."""
+"""What is known of the cluster, with our own writes on top, and what is intended for each node: stored, or not yet."""

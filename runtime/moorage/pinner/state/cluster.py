@@ -15,20 +15,18 @@ from moorage.objects import Node, Pod
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
 
-from ..destinations import scope
-from ..intents.unstored import done
+from ..decisions import late, nominations, slot_reservations
+from ..decisions.late import Unclaimed
+from ..decisions.observation import Observation, PinState
+from ..decisions.signs import UNKNOWN, Signs
+from ..decisions.sweeps import Sweeps
 from ..names import FINALIZER, PREPARING_TAINT, made_for, preparing
-from ..node import late, nominations
-from ..node.late import Unclaimed
-from ..node.observation import Observation, PinState
-from ..node.signs import UNKNOWN, Signs
-from ..node.sweeps import Sweeps
 from ..promised.expected import key_of
-from ..promised.room import NodeRoom
 from ..providers import choose
 from ..refusal import Refusal
 from .caches import WAITING, Caches
 from .following import Following
+from .unstored import done
 
 LONGEST_TURN = timedelta(seconds=3)
 """How long a node that is being opened to the scheduler keeps others from it."""
@@ -107,7 +105,7 @@ class ClusterState(Following):
         node, pods = self.node(name), self.pods_on(name)
         self.expected.pass_time(now)
         self._pass_turn(now)
-        steered = frozenset(pod.metadata.uid for pod in pods if scope.may_be_stuck(pod))
+        steered = frozenset(pod.metadata.uid for pod in pods if slot_reservations.may_be_stuck(pod))
         sweeps_left, capped_for = sweeps.account()
         swept: dict[str, Any] = {
             "pods": pods,
@@ -287,10 +285,6 @@ class ClusterState(Following):
             taken = uid in failed or self.intents.nodes_of(uid) or (claim is not None and claim.uid == uid)
             if not taken and self.pods.get(pod.key) is not None:
                 yield pod
-
-    def room(self, name: str) -> NodeRoom:
-        """What is left on a node, for ``decide``."""
-        return NodeRoom(self, name)
 
     def known_in_place(self, pod: Pod, name: str) -> bool:
         """Whether a pod was found to be where it may start, and neither it nor the node has changed in that."""

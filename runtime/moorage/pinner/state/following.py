@@ -22,15 +22,14 @@ from moorage.objects import KubeObject, Node, Pod
 from moorage.reservations import HOLD, NodeReservation, Reading, SlotReservation, Spec, read, rules
 from moorage.scheduling import Snapshot
 
-from ..destinations import scope
-from ..intents.unstored import Intents
+from ..decisions import late, slot_reservations
 from ..names import FINALIZER
-from ..node import late
 from ..promised.expected import Expectation, Expected
 from ..promised.manifest import as_promised
 from ..refusal import Refusal
 from .caches import Caches
 from .machines import Machines
+from .unstored import Intents
 
 logger = logging.getLogger(__name__)
 
@@ -456,7 +455,7 @@ class Following:
             self._recount(node)
         if runs:
             self._enqueue_slots(node)
-        if change.new is not None and scope.may_be_stuck(pod):
+        if change.new is not None and slot_reservations.may_be_stuck(pod):
             self._enqueue(reserved or node)
 
     def _matters(self, name: str, change: Change[Pod]) -> bool:

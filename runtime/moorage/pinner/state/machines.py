@@ -8,7 +8,7 @@ from datetime import datetime
 from moorage.objects import Node
 from moorage.reservations import Promise
 
-from ..node import late
+from ..decisions import late
 
 
 class Machines:

@@ -18,11 +18,11 @@ from moorage.objects.node import COPIED_LABELS
 from moorage.protocol import ReasonCode
 
 from .. import metrics
+from ..decisions.sweeps import Sweeps
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
-from ..node.sweeps import Sweeps
-from ..promised import slots
+from ..node import slots
+from ..node.slots import Place
 from ..promised.expected import Claim
-from ..promised.slots import Place
 from ..refusal import Refusal
 from ..state.cluster import ClusterState
 from . import patches

@@ -13,9 +13,9 @@ from moorage.objects import Container, Pod, PodSpec, ResourceRequirements, Taint
 from moorage.objects.base import OwnerReference
 from moorage.objects.pod import NamedItem
 from moorage.pinner import eligibility
+from moorage.pinner.decisions.observation import Observation
 from moorage.pinner.instructions import judge
 from moorage.pinner.instructions.judge import Accepted, Context, Deferred, Refused, Settled, digest
-from moorage.pinner.node.observation import Observation
 from moorage.protocol import (
     Action,
     CreatePlaceholder,

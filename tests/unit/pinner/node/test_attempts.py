@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.objects import Node, ObjectMeta
-from moorage.pinner.node.attempts import AT_ONCE, REMEMBERED, Attempts
-from moorage.pinner.node.steps import (
+from moorage.pinner.decisions.steps import (
     Bind,
     Confirm,
     CreateNode,
@@ -20,6 +19,7 @@ from moorage.pinner.node.steps import (
     Step,
     key,
 )
+from moorage.pinner.node.attempts import AT_ONCE, REMEMBERED, Attempts
 from moorage.pinner.refusal import Refusal
 from moorage.protocol import ReasonCode
 from tests.unit.pinner.model import NAME, pin, pod, reservation_of, spec_of

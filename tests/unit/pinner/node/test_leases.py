@@ -15,10 +15,10 @@ import pytest
 from moorage.kube.clock import micro_time
 from moorage.kube.errors import Undecodable
 from moorage.objects import Node, NodeStatus, NodeSystemInfo, ObjectMeta
+from moorage.pinner.decisions.signs import QUIET
 from moorage.pinner.names import RENEWED_ANNOTATION
 from moorage.pinner.node import leases
 from moorage.pinner.node.leases import NAMESPACE, LeaseKeeper, renewal
-from moorage.pinner.node.signs import QUIET
 from moorage.pinner.reporting import Reporter
 from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import NodeReservation, Reading

@@ -14,12 +14,12 @@ from moorage.kube import errors, resources
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, ObjectMeta
 from moorage.objects.coordination import LeaseSpec
+from moorage.pinner.decisions.signs import NONE, QUIET
+from moorage.pinner.decisions.steps import DeletePod
 from moorage.pinner.names import RENEWED_ANNOTATION
 from moorage.pinner.node.attempts import Attempts
 from moorage.pinner.node.executor import Executor
 from moorage.pinner.node.sign_reader import SignReader
-from moorage.pinner.node.signs import NONE, QUIET
-from moorage.pinner.node.steps import DeletePod
 from moorage.pinner.refusal import Refusal
 from moorage.protocol import ReasonCode
 from tests.unit.kube.simulated import EPOCH, Time, refusal

@@ -13,6 +13,8 @@ from moorage.objects import Lease, Node, NodeSpec, NodeStatus, NodeSystemInfo, O
 from moorage.objects.coordination import LeaseSpec
 from moorage.pinner import providers
 from moorage.pinner.commands import cleanup
+from moorage.pinner.decisions import adoption
+from moorage.pinner.decisions.signs import is_ours
 from moorage.pinner.names import (
     JOINING_LABELS,
     PLACEHOLDER_LABEL,
@@ -20,9 +22,7 @@ from moorage.pinner.names import (
     PREPARING_TAINT,
     RENEWED_ANNOTATION,
 )
-from moorage.pinner.node import adoption
 from moorage.pinner.node.leases import Renewal, judge
-from moorage.pinner.node.signs import is_ours
 from moorage.pinner.promised.manifest import placeholder_manifest, placeholder_taints
 from moorage.pinner.providers import PROFILES, Profile
 from moorage.pinner.refusal import Refusal

@@ -20,7 +20,8 @@ from moorage.objects import (
     Taint,
     Toleration,
 )
-from moorage.pinner.node.sweeps import Sweeps
+from moorage.pinner.decisions.sweeps import Sweeps
+from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.refusal import Nominable, Wait
 from moorage.pinner.state.caches import Caches
 from moorage.pinner.state.cluster import ClusterState
@@ -56,7 +57,7 @@ class Setting:
     def admit(self, number: int) -> str:
         """Request room for a pod, and take it. Returns the reason if there is none, else an empty text."""
         asked = self.cluster.pods.get(f"ns/p{number}") or pod(number)
-        refusal = self.cluster.room(NAME).admit((asked,))[asked.metadata.uid]
+        refusal = NodeRoom(self.cluster, NAME).admit((asked,))[asked.metadata.uid]
         if refusal is None:
             self.cluster.admit(asked, NAME)
         if isinstance(refusal, Wait | Nominable):

@@ -10,9 +10,10 @@ import msgspec
 
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta, Pod
-from moorage.pinner.destinations.scope import Standing, judge
+from moorage.pinner.decisions.slot_reservations import Standing, judge
+from moorage.pinner.decisions.sweeps import Sweeps
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
-from moorage.pinner.node.sweeps import Sweeps
+from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.state.caches import Caches
 from moorage.pinner.state.cluster import ClusterState
 from moorage.pinner.webhook.mutate import Mutator
@@ -178,7 +179,7 @@ class Scene:
 
     def fits(self, pod: Pod) -> bool:
         """Whether a pod has room on node-1."""
-        return self.cluster.room("node-1").admit((pod,))[pod.metadata.uid] is None
+        return NodeRoom(self.cluster, "node-1").admit((pod,))[pod.metadata.uid] is None
 
     def store(self, obj: Any, name: str) -> Pod:
         """The watch shows a pod."""

@@ -10,9 +10,10 @@ import pytest
 
 from moorage.cluster.daemons import DaemonSet
 from moorage.objects import ObjectMeta, OwnerReference, Pod
+from moorage.pinner.decisions.decide import decide
+from moorage.pinner.decisions.steps import DeletePod
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, STEERED_BY
-from moorage.pinner.node.decide import decide
-from moorage.pinner.node.steps import DeletePod
+from moorage.pinner.node.room import NodeRoom
 from moorage.reservations import Owner, SlotReservation
 from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Json, Scene, patched, pod, review, slot
 from tests.unit.pinner.webhook.test_mutate import node_of, preferred, reason
@@ -216,7 +217,7 @@ def test_another_webhook_takes_the_pin_back(scene: Scene) -> None:
 def swept(scene: Scene, name: str) -> list[str]:
     """The pods that are to be deleted on a node."""
     o = scene.cluster.observe(name, scene.now, confirmed=False, sweeps=scene.sweeps)
-    steps = decide(o, scene.cluster.room(name)).steps
+    steps = decide(o, NodeRoom(scene.cluster, name)).steps
     assert all(isinstance(step, DeletePod) and step.sweep and step.grace is None for step in steps)
     return [step.pod.metadata.name for step in steps if isinstance(step, DeletePod)]
 

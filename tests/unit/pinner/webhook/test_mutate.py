@@ -15,6 +15,7 @@ from moorage.pinner.names import (
     PREPARING,
     RESERVATION_ANNOTATION,
 )
+from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.promised import expected
 from moorage.reservations import Owner, Promise
 from moorage.scheduling import Reason
@@ -330,7 +331,7 @@ def test_a_pod_that_grew_too_big_after_our_last_look_is_misplaced_until_a_kubele
     plain, made = scene.store(scene.create(pod()), "web-1"), scene.create(pod())
     made["spec"]["containers"].append({"name": "sidecar", "resources": {"requests": {"cpu": "64"}}})
     grown = scene.store(made, "web-2")
-    room = scene.cluster.room("node-1")
+    room = NodeRoom(scene.cluster, "node-1")
     refusal = room.misplaced(grown)
     assert refusal is not None
     assert refusal.text == "node node-1: the pod wants more cpu than is promised"

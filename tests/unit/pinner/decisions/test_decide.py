@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from moorage.objects import OwnerReference, Pod
-from moorage.pinner.names import PREPARING, RESERVATION_ANNOTATION
-from moorage.pinner.node import pins
-from moorage.pinner.node.steps import (
+from moorage.pinner.decisions import pins
+from moorage.pinner.decisions.steps import (
     Bind,
     Confirm,
     CreateNode,
@@ -23,6 +22,7 @@ from moorage.pinner.node.steps import (
     EndReservation,
     PatchNode,
 )
+from moorage.pinner.names import PREPARING, RESERVATION_ANNOTATION
 from moorage.pinner.refusal import Refusal
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec

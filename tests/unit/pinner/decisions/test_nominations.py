@@ -19,9 +19,9 @@ from moorage.objects.storage import (
     PersistentVolumeClaimSpec,
     StorageClass,
 )
+from moorage.pinner.decisions import published
+from moorage.pinner.decisions.steps import Bind, ClearNomination, Decision, EditReservation, Nominate, PatchNode
 from moorage.pinner.names import PREPARING, UNINITIALIZED
-from moorage.pinner.node import published
-from moorage.pinner.node.steps import Bind, ClearNomination, Decision, EditReservation, Nominate, PatchNode
 from moorage.protocol import Outcome
 from moorage.reservations import Nomination, merging, read
 from moorage.scheduling.storage import Storage

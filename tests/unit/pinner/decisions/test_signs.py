@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from moorage.objects import NodeSpec
+from moorage.pinner.decisions.signs import NONE, UNKNOWN, Signs
+from moorage.pinner.decisions.steps import Confirm, DeletePod
 from moorage.pinner.names import EXCLUDE_BALANCERS, PREPARING
-from moorage.pinner.node.signs import NONE, UNKNOWN, Signs
-from moorage.pinner.node.steps import Confirm, DeletePod
 from moorage.protocol import ReasonCode
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NAME, NOW, Corner, joined, placeholder, pod, reservation_of, spec_of

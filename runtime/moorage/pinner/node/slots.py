@@ -15,10 +15,9 @@ from moorage.protocol import ReasonCode
 from moorage.reservations import Pin, Slot, merging, rules
 
 from .. import eligibility
-from ..destinations import scope
+from ..decisions import adoption, slot_reservations
+from ..decisions.sweeps import Sweeps
 from ..names import preparing
-from ..node import adoption
-from ..node.sweeps import Sweeps
 from ..refusal import Nominable, Refusal, Wait
 from ..state.cluster import ClusterState
 
@@ -69,7 +68,7 @@ def _refuse(cluster: ClusterState, pod: Pod, name: str, now: datetime) -> Refusa
     if running is None:
         refusal = _refuse_promised(cluster, pod, name, node, now)
     else:
-        refusal = scope.refuse(running, name, node, now)
+        refusal = slot_reservations.refuse(running, name, node, now)
     if refusal is not None or node is None:
         return refusal
     found = eligibility.refuse_fit(cluster.expected.verdict(pod, name), node.metadata.name)

@@ -21,10 +21,10 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import FIELD_MANAGER, Client
 from moorage.reservations import NodeReservation, Spec, merging, read, unknown_fields
 
+from ..decisions.steps import EditReservation
 from ..names import FINALIZER, NO_MANAGERS
-from ..node.steps import EditReservation
 from ..refusal import is_final
-from ..state.cluster import ClusterState
+from .cluster import ClusterState
 
 _encode = msgspec.json.Encoder().encode
 _QUERY = {"fieldManager": FIELD_MANAGER}

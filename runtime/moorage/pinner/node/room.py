@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
@@ -12,12 +11,10 @@ from moorage.reservations import rules
 from moorage.scheduling import Reason
 
 from .. import eligibility
+from ..decisions import published
 from ..names import PREPARING
-from ..node import published
 from ..refusal import Nominable, Refusal, Wait
-
-if TYPE_CHECKING:
-    from ..state.cluster import ClusterState
+from ..state.cluster import ClusterState
 
 _NEVER_STARTS = frozenset((Reason.NODE_SELECTOR, Reason.NODE_AFFINITY))
 """What a kubelet refuses a bound pod for, however much room there is (pkg/kubelet/lifecycle/predicate.go)."""

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from moorage.objects import Pod
 from moorage.pinner import eligibility
-from moorage.pinner.instructions.judge import can_be_bound
-from moorage.pinner.names import PIN_ANNOTATION, PREPARING_TAINT
-from moorage.pinner.node import nominations
-from moorage.pinner.node.decide import decide
-from moorage.pinner.node.observation import Observation
-from moorage.pinner.node.signs import NONE, Signs
-from moorage.pinner.node.steps import (
+from moorage.pinner.decisions import nominations
+from moorage.pinner.decisions.decide import decide
+from moorage.pinner.decisions.observation import Observation
+from moorage.pinner.decisions.signs import NONE, Signs
+from moorage.pinner.decisions.steps import (
     Bind,
     ClearNomination,
     CreateNode,
@@ -28,6 +26,8 @@ from moorage.pinner.node.steps import (
     Nominate,
     PatchNode,
 )
+from moorage.pinner.instructions.judge import can_be_bound
+from moorage.pinner.names import PIN_ANNOTATION, PREPARING_TAINT
 from moorage.reservations import Nomination, merging
 from tests.examples import examples
 from tests.unit.pinner import model

@@ -11,6 +11,7 @@ from moorage.objects import Node, Pod
 from moorage.objects.base import ObjectMeta
 from moorage.objects.pod import Volume
 from moorage.objects.storage import PersistentVolumeClaim, PersistentVolumeClaimSpec, StorageClass
+from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.refusal import Nominable, Wait
 from moorage.reservations import Slot
 from moorage.reservations.model import Owner
@@ -51,7 +52,7 @@ def setting() -> Setting:
 
 
 def answers(setting: Setting, *pods: Pod) -> list[str]:
-    found = setting.cluster.room(NAME).nominate(pods)
+    found = NodeRoom(setting.cluster, NAME).nominate(pods)
     said = (found[each.metadata.uid] for each in pods)
     return ["wait" if isinstance(each, Wait) else each.reason.name if each is not None else "" for each in said]
 
@@ -125,7 +126,7 @@ def _claiming(setting: Setting, mode: str | None) -> Pod:
 
 def test_an_unbound_volume_of_the_first_consumer_is_left_to_the_scheduler_on_that_node(setting: Setting) -> None:
     one = _claiming(setting, "WaitForFirstConsumer")
-    assert isinstance(setting.cluster.room(NAME).admit((one,))[one.metadata.uid], Nominable)
+    assert isinstance(NodeRoom(setting.cluster, NAME).admit((one,))[one.metadata.uid], Nominable)
     assert answers(setting, one) == [""]
 
 

@@ -8,15 +8,16 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moorage.pinner.node.decide import decide
-from moorage.pinner.node.steps import Bind
-from moorage.pinner.node.sweeps import Sweeps
+from moorage.pinner.decisions.decide import decide
+from moorage.pinner.decisions.steps import Bind
+from moorage.pinner.decisions.sweeps import Sweeps
+from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import Owner, Slot
 from tests.examples import examples
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NAME, NOW, reservation_of, spec_of
-from tests.unit.pinner.promised.test_room import machine, wanting
+from tests.unit.pinner.node.test_room import machine, wanting
 from tests.unit.pinner.state.test_cluster import Setting, on_node, pod
 
 OWNERS = (Owner(kind="ReplicaSet", namespace="ns", name="web"), Owner(kind="ReplicaSet", namespace="ns", name="other"))
@@ -81,13 +82,13 @@ def test_deciding_changes_nothing_that_is_known(
         cluster.take_turn("another", NOW)
     seen = cluster.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0))
     before = everything(cluster)
-    first, second = decide(seen, cluster.room(NAME)), decide(seen, cluster.room(NAME))
+    first, second = decide(seen, NodeRoom(cluster, NAME)), decide(seen, NodeRoom(cluster, NAME))
     assert first == second
     assert everything(cluster) == before
     binds = [step.pod for step in first.steps if isinstance(step, Bind)]
     for each in binds:  # whoever does the steps takes the room, and finds it as it was said to be
         assert setting.admit(int(each.metadata.name[1:])) == ""
-    again = decide(cluster.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0)), cluster.room(NAME))
+    again = decide(cluster.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0)), NodeRoom(cluster, NAME))
     assert not binds or not any(isinstance(step, Bind) for step in again.steps)
     cluster.close()
 
@@ -99,7 +100,7 @@ def test_a_pod_that_fills_a_slot_leaves_the_next_one_the_rest() -> None:
     pods = tuple(pod(number, cpu="1500m") for number in (1, 2, 3))
     for number, each in enumerate(pods, 30):
         setting.pods.put(each, number)
-    found = setting.cluster.room(NAME).admit(pods)
+    found = NodeRoom(setting.cluster, NAME).admit(pods)
     assert [answer and answer.reason.name for answer in found.values()] == [None, None, "NODE_FULL"]  # type: ignore[union-attr]
     small = msgspec.structs.replace(pods[0], spec=pod(4, cpu="1").spec)
-    assert setting.cluster.room(NAME).admit((small,)) == {"u1": None}
+    assert NodeRoom(setting.cluster, NAME).admit((small,)) == {"u1": None}

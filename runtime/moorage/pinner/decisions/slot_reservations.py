@@ -15,9 +15,9 @@ from moorage.reservations import SlotReservation, destinations, moment
 from moorage.scheduling import removal_marks
 
 from ..names import PIN_ANNOTATION, PLACEHOLDER_LABEL, STEERED_BY, preparing
-from ..node import pins
 from ..promised.expected import Expectation
 from ..refusal import Refusal
+from . import pins
 
 HARD, OFF = "hard", "off"
 """Of the ways to put pods there: the node's name is given to them; nothing is done for SlotReservations."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.pinner.intents.unstored import Intents, between, done
 from moorage.pinner.names import PIN_ANNOTATION
+from moorage.pinner.state.unstored import Intents, between, done
 from moorage.reservations import Record, Spec, merging
 from tests.unit.pinner.model import DEADLINE, NAME, marked, pin, pod, spec_of
 
