@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import yaml
 
+from moorage.controller import process
 from moorage.evictor import service
 from moorage.evictor.kinds import EVICTOR_CONFIGS
 from moorage.kube import credentials, errors, resources
@@ -310,7 +311,7 @@ class Troubled(Transport):
 async def test_nothing_is_forbidden_and_no_right_to_act_is_granted_and_never_used(
     own_cluster: LocalCluster, client: Client, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "Transport", Troubled)
+    monkeypatch.setattr(process, "Transport", Troubled)
     troubles = [
         "the first eviction is lost",
         "the first status meets another write",
