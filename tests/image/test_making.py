@@ -275,7 +275,7 @@ def test_what_a_layer_removes_is_gone(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=r"x\.tar is no OCI archive of one image.*image:build"):
+    with pytest.raises(ImageError, match=r"x\.tar is not an OCI archive of one image.*image:build"):
         archive.read(path)
 
 

@@ -96,7 +96,8 @@ def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         sentence = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
-        if mark and "\t" in data.decode("utf-8-sig").splitlines()[mark.line][: mark.column + 1]:
+        lines = data.decode("utf-8-sig").splitlines()
+        if mark and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:  # else it is the end
             sentence = "a tab: YAML is indented by spaces; write spaces instead"
         mistake = Mistake(mark.line + 1, sentence, mark.column + 1) if mark else Mistake(0, sentence)
         raise FileMistakes(name, [mistake]) from error

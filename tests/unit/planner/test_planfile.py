@@ -207,7 +207,7 @@ def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
         ),
         (
             "a: b\n\tc: d",
-            "line 2: not YAML: while scanning for the next token, found character '\\t' that cannot start",
+            "line 2: a tab: YAML is indented by spaces; write spaces instead",
         ),
         (
             "---\na: b\n---\nc: d",
