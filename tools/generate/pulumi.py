@@ -87,13 +87,33 @@ def short(schema: Schema) -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 
 def _inputs(schemas: dict[str, Schema]) -> Iterator[tuple[str, str]]:
-    """The modules of arguments, one for each component: name and text."""
+    """The modules of arguments, two for each component (its groups of keys, and all of it): name and text."""
     yield "__init__", _all_inputs(schemas)
     for chart, schema in schemas.items():
-        name = component(chart)
-        uses = "from collections.abc import Mapping, Sequence\nfrom typing import Any, TypedDict\n\nimport pulumi"
-        parts = [_head(f"Arguments of {name}."), uses, *_classes(name, schema), _arguments(name, schema)]
-        yield argument_of(chart), _module(parts)
+        name, module = component(chart), argument_of(chart)
+        groups, whole = list(_classes(name, schema)), _arguments(name, schema)
+        yield f"{module}_groups", _module([_head(f"Groups of arguments of {name}."), _uses(*groups), *groups])
+        named = [found for group in groups if (found := group.split("class ")[1].split("(")[0]) in _names(whole)]
+        own = "".join(f"    {each},\n" for each in sorted(named))
+        uses = f"{_uses(whole)}\n\nfrom pulumi_moorage.inputs.{module}_groups import (\n{own})"
+        yield module, _module([_head(f"Arguments of {name}."), uses, whole])
+
+
+def _uses(*classes: str) -> str:
+    """The imports that classes need."""
+    names = set[str]().union(*map(_names, classes))
+    lines = [
+        f"from {module} import {', '.join(used)}"
+        for module, offered in (("collections.abc", ("Mapping", "Sequence")), ("typing", ("Any", "TypedDict")))
+        if (used := [each for each in offered if each in names])
+    ]
+    return "\n".join([*lines, "", "import pulumi"])
+
+
+def _names(text: str) -> set[str]:
+    """The names in annotations and heads of classes."""
+    lines = (line for line in text.splitlines() if line.startswith("class ") or ": pulumi.Input[" in line)
+    return {word for line in lines for word in re.findall(r"\w+", line)}
 
 
 def _all_inputs(schemas: dict[str, Schema]) -> str:

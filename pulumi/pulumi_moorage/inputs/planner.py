@@ -9,236 +9,25 @@ from typing import Any, TypedDict
 
 import pulumi
 
-
-class PlannerRebalancing(TypedDict, total=False):
-    """Plans of kind rebalance. Once a plan's new nodes are Ready, the planner empties the nodes that it names."""
-
-    enabled: pulumi.Input[bool]
-    """Whether such plans are accepted. true: the planner gets the rights to mark, taint and cordon nodes and to evict
-    pods. It never deletes nodes or pods. false: the planner refuses such a plan. Default: false. Unit: true or
-    false.
-    """
-
-
-class PlannerAdmissionPolicy(TypedDict, total=False):
-    """ValidatingAdmissionPolicies for the planner's service account if rebalancing.enabled is true. They limit changes
-    of nodes and pods more than RBAC can (SECURITY.md).
-    """
-
-    enabled: pulumi.Input[bool]
-    """Whether the chart installs them. Default: true. Unit: true or false."""
-
-
-class PlannerTls(TypedDict, total=False):
-    """The planner's certificate."""
-
-    existingSecret: pulumi.Input[str]
-    """A Secret with tls.crt and tls.key. Empty: the planner makes its own CA and certificate, and renews the
-    certificate. Unit: Secret name.
-    """
-
-
-class PlannerApiKey(TypedDict, total=False):
-    """The key that pod pinners must send."""
-
-    existingSecret: pulumi.Input[str]
-    """A Secret with API_KEY. Empty: the planner makes a random key. Unit: Secret name."""
-
-
-class PlannerService(TypedDict, total=False):
-    """The Service that pod pinners connect to."""
-
-    type: pulumi.Input[str]
-    """Its type. Default: "ClusterIP". One of "ClusterIP", "NodePort", "LoadBalancer"."""
-    port: pulumi.Input[int]
-    """Its port. Default: 9443. Unit: TCP port."""
-    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels, besides the chart's own. Unit: labels."""
-    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its annotations. Unit: annotations."""
-    ipFamilies: pulumi.Input[Sequence[Any]]
-    """Its IP families, the first one first. Empty: the cluster decides. Unit: Kubernetes ipFamilies."""
-    ipFamilyPolicy: pulumi.Input[str]
-    """Whether it has one IP family or two. Empty: the cluster decides. One of "", "SingleStack", "PreferDualStack",
-    "RequireDualStack".
-    """
-
-
-class PlannerImage(TypedDict, total=False):
-    """The image of the container."""
-
-    repository: pulumi.Input[str]
-    """The image's repository. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its
-    image pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
-    "ghcr.io/moorage/moorage". Unit: image without tag.
-    """
-    tag: pulumi.Input[str]
-    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product counts as
-    empty, too (v1.4.2: Moorage's tags have no v). Unit: image tag.
-    """
-    digest: pulumi.Input[str]
-    """The image's digest. It wins over the tag. With a repository of the closed product it counts as empty. Unit:
-    sha256:….
-    """
-    pullPolicy: pulumi.Input[str]
-    """When the image is pulled. Default: "IfNotPresent". One of "Always", "IfNotPresent", "Never"."""
-
-
-class PlannerServiceAccount(TypedDict, total=False):
-    """The service account of the pods."""
-
-    create: pulumi.Input[bool]
-    """Whether the chart makes the service account. false: it exists already. Default: true. Unit: true or false."""
-    name: pulumi.Input[str]
-    """Its name. Empty: the full name of the release when the chart makes it, else default. Unit: RFC 1123 name."""
-    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Annotations of the service account. Unit: annotations."""
-
-
-class PlannerLog(TypedDict, total=False):
-    """How the process logs."""
-
-    level: pulumi.Input[str]
-    """The lowest level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
-    format: pulumi.Input[str]
-    """json for programs, one object a line; text for people. Default: "json". One of "json", "text"."""
-
-
-class PlannerRbac(TypedDict, total=False):
-    """Rights in the cluster."""
-
-    create: pulumi.Input[bool]
-    """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
-    them. Default: true. Unit: true or false.
-    """
-
-
-class PlannerPodDisruptionBudget(TypedDict, total=False):
-    """How many replicas a drain may evict at once."""
-
-    enabled: pulumi.Input[bool]
-    """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
-    maxUnavailable: pulumi.Input[Any]
-    """The number of replicas that may be unavailable. Without it and minAvailable: 1. Unit: pods, or percent."""
-    minAvailable: pulumi.Input[Any]
-    """The number of replicas that must stay available, instead of maxUnavailable. If that is all of them, no drain of
-    their nodes ends. Unit: pods, or percent.
-    """
-
-
-class PlannerNetworkPolicy(TypedDict, total=False):
-    """Which connections the pods may open and accept."""
-
-    enabled: pulumi.Input[bool]
-    """Whether there is a NetworkPolicy for the pods. Default: true. Unit: true or false."""
-    apiServerPorts: pulumi.Input[Sequence[pulumi.Input[int]]]
-    """Ports at which the pods may reach the API server, at any address. A policy sees the API server's own port, not
-    the port of Service kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
-    """
-    metricsFrom: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Who may scrape the metrics. Empty: every client that reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
-    extraIngress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Additional connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
-    extraEgress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Additional connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
-
-
-class PlannerLivenessProbe(TypedDict, total=False):
-    """When a pod that hangs is restarted."""
-
-    initialDelaySeconds: pulumi.Input[int]
-    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
-    periodSeconds: pulumi.Input[int]
-    """Time between two probes. Default: 10. Unit: seconds."""
-    timeoutSeconds: pulumi.Input[int]
-    """How long an answer may take. Default: 5. Unit: seconds."""
-    failureThreshold: pulumi.Input[int]
-    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
-
-
-class PlannerReadinessProbe(TypedDict, total=False):
-    """When a pod counts as ready."""
-
-    initialDelaySeconds: pulumi.Input[int]
-    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
-    periodSeconds: pulumi.Input[int]
-    """Time between two probes. Default: 10. Unit: seconds."""
-    timeoutSeconds: pulumi.Input[int]
-    """How long an answer may take. Default: 5. Unit: seconds."""
-    failureThreshold: pulumi.Input[int]
-    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
-
-
-class PlannerServiceMonitor(TypedDict, total=False):
-    """A ServiceMonitor for the Prometheus operator."""
-
-    enabled: pulumi.Input[bool]
-    """Whether the chart makes it. Default: false. Unit: true or false."""
-    renderMode: pulumi.Input[str]
-    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
-    "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
-    """
-    namespace: pulumi.Input[str]
-    """Where it is. Empty: in the release's namespace. Unit: namespace."""
-    interval: pulumi.Input[str]
-    """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
-    scrapeTimeout: pulumi.Input[str]
-    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration (ms, s, m, h)."""
-    relabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """How labels of the target are changed before a scrape. Unit: RelabelConfigs of the Prometheus operator."""
-    metricRelabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """How labels of the samples are changed before they are kept. Unit: RelabelConfigs of the Prometheus operator."""
-    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels. The Prometheus operator may select by them. Unit: labels."""
-
-
-class PlannerPrometheusRule(TypedDict, total=False):
-    """Alerts for the Prometheus operator."""
-
-    enabled: pulumi.Input[bool]
-    """Whether the chart makes them. Default: false. Unit: true or false."""
-    renderMode: pulumi.Input[str]
-    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
-    "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
-    """
-    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the PrometheusRule. The Prometheus operator may select by them. Unit: labels."""
-
-
-class PlannerGrafanaDashboard(TypedDict, total=False):
-    """A dashboard in a ConfigMap, for Grafana's sidecar."""
-
-    enabled: pulumi.Input[bool]
-    """Whether the chart makes it. Default: false. Unit: true or false."""
-    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels. The sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
-    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its annotations. Some sidecars take the folder's name from them. Unit: annotations."""
-
-
-class PlannerGlobal(TypedDict, total=False):
-    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
-    other charts.
-    """
-
-    registry: pulumi.Input[str]
-    """Replaces the host part of the image's repository. The closed product's host (castai-hub) counts as empty. Unit:
-    registry host.
-    """
-    imageRegistry: pulumi.Input[str]
-    """Another name of global.registry, as other charts have it. Unit: registry host."""
-    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Another name of global.commonLabels, as other charts have it; both are used. Unit: labels."""
-    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Another name of global.commonAnnotations, as other charts have it; both are used. Unit: annotations."""
-    imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Secrets for pulling images, in addition to imagePullSecrets. Unit: Secret names."""
-    tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Taints that the pods tolerate, in addition to tolerations. Unit: Kubernetes Tolerations."""
-    commonLabels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of all resources. Unit: labels."""
-    commonAnnotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Annotations of all resources. Unit: annotations."""
+from pulumi_moorage.inputs.planner_groups import (
+    PlannerAdmissionPolicy,
+    PlannerApiKey,
+    PlannerGlobal,
+    PlannerGrafanaDashboard,
+    PlannerImage,
+    PlannerLivenessProbe,
+    PlannerLog,
+    PlannerNetworkPolicy,
+    PlannerPodDisruptionBudget,
+    PlannerPrometheusRule,
+    PlannerRbac,
+    PlannerReadinessProbe,
+    PlannerRebalancing,
+    PlannerService,
+    PlannerServiceAccount,
+    PlannerServiceMonitor,
+    PlannerTls,
+)
 
 
 class PlannerArgs(TypedDict, total=False):

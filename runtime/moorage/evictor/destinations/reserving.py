@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from moorage.controller.fence import Fence
 from moorage.kube import errors
 from moorage.kube.client import Client
 from moorage.kube.resources import SLOT_RESERVATIONS
+from moorage.ops.concurrent import together
 from moorage.reservations import Slot, SlotReservation, moment
 from moorage.reservations.destinations import LONGEST, SlotsSpec, is_served, read
 
@@ -83,7 +84,9 @@ class Reserving:
         async with self._turn:
             specs = {name: self._spec(each, since) for name, each in wanted.items()}
             gone = [self._delete(name) for name in self._held if name not in specs]
-            await _all([*gone, *(self._put(name, spec) for name, spec in specs.items() if name not in self._foreign)])
+            await together(
+                [*gone, *(self._put(name, spec) for name, spec in specs.items() if name not in self._foreign)]
+            )
 
     async def renew(self) -> None:
         """Extend all reservations.
@@ -95,7 +98,7 @@ class Reserving:
         async with self._turn:
             until = self._now() + LASTS
             known = [(name, read(each).spec) for name, each in self._held.items() if each is not None]
-            await _all([self._put(name, _lasting(spec, until), renews=True) for name, spec in known])
+            await together([self._put(name, _lasting(spec, until), renews=True) for name, spec in known])
 
     async def release(self) -> None:
         """Remove all reservations of ours.
@@ -105,7 +108,7 @@ class Reserving:
             NotLeading: we lead no more.
         """
         async with self._turn:
-            await _all([self._delete(name) for name in self._held])
+            await together([self._delete(name) for name in self._held])
 
     async def find(self) -> None:
         """Take over the reservations of earlier terms.
@@ -236,10 +239,3 @@ def _says(known: SlotReservation, spec: SlotsSpec, renews: bool) -> bool:
     """Whether a reservation has the wanted content; its end matters only for renewals."""
     before = read(known).spec
     return before == (spec if renews else msgspec.structs.replace(spec, until=before.until))
-
-
-async def _all(work: Iterable[Awaitable[None]]) -> None:
-    """Await all of it, then raise the first error."""
-    for each in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(each, BaseException):
-            raise each
