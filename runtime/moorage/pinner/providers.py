@@ -106,6 +106,8 @@ def refuse(promise: Promise, profile: Profile) -> Refusal | None:
         return Refusal(ReasonCode.INVALID_METADATA, sentence)
     if profile.late:
         return None
+    if sentence := validate.registration_problem(promise.name, promise.labels):
+        return Refusal(ReasonCode.INVALID_NODE_NAME, f"the node's name {sentence}")
     keys = [*promise.labels, *(taint.key for taint in (*promise.taints, *promise.startup_taints))]
     karpenters = next((key for key in keys if key.startswith(KARPENTER_PREFIX)), None)
     if karpenters is not None:

@@ -158,6 +158,8 @@ class _Pods:
         """The units of a promise that are left: without pods on the node, pods chosen for it, and expected pods."""
         assert node.promise is not None  # noqa: S101 - the caller has looked
         room, _ = requests.allocatable(dict(node.promise.allocatable))
+        static, _ = requests.allocatable(dict(node.promise.static_pods))
+        _subtract(room, static, 1)
         pods = {pod.metadata.uid: pod for pod in self._on[node.name]}
         pods |= {ref.uid: self._by_uid[ref.uid] for ref in chosen if ref.uid in self._by_uid}
         for pod in pods.values():

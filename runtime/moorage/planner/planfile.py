@@ -35,10 +35,12 @@ _MACHINE_KEYS = (
     "providerID",
     "nodeClaim",
     "matchLabels",
+    "allowNewZone",
+    "staticPods",
 )
 _ONE_MACHINE = ("providerID", "nodeClaim")
 """Fields that belong to one machine only."""
-_MACHINE_MAPS = ("allocatable", "labels", "matchLabels")
+_MACHINE_MAPS = ("allocatable", "labels", "matchLabels", "staticPods")
 
 
 def read(name: str, data: bytes) -> Plan:
@@ -171,14 +173,17 @@ class _Reader:
                 continue
             for number in range(1, count + 1):
                 name = entry["name"].replace("{}", str(number)) if numbered else entry["name"]
-                if self._is_new(name, path):
+                if self._is_new(name, path, node):
                     yield _named(node, name)
 
-    def _is_new(self, name: str, path: Path) -> bool:
+    def _is_new(self, name: str, path: Path, node: PlannedNode) -> bool:
         where = (*path, "name")
         known = self._node_lines.get(name)
         self._node_lines.setdefault(name, self._document.line(where))
-        if sentence := validate.subdomain_problem(name):
+        sentence = validate.subdomain_problem(name)
+        if not sentence and node.promise is not None and not node.late:
+            sentence = validate.registration_problem(name, node.promise.labels)
+        if sentence:
             self._wrong(where, f"name: {sentence}")
         elif known is not None:
             self._wrong(where, f"name: node {name} is there already, in line {known}")
@@ -216,6 +221,8 @@ class _Reader:
             profile=machine.get("profile", ""),
             node_claim=machine.get("nodeClaim", ""),
             match_labels=machine["matchLabels"],
+            allow_new_zone=machine.get("allowNewZone", False),
+            static_pods={resource: _quantity(value) for resource, value in machine["staticPods"].items()},
         )
         for key in _ONE_MACHINE if promise.profile == validate.LATE and entry.get("count", 1) > 1 else ():
             if key in entry:

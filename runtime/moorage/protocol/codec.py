@@ -297,6 +297,8 @@ def _promise(promise: pb.Promise) -> Promise:
         profile=promise.profile,
         node_claim=promise.node_claim,
         match_labels=dict(promise.match_labels),
+        allow_new_zone=promise.allow_new_zone,
+        static_pods=dict(promise.static_pods),
     )
 
 
@@ -353,6 +355,8 @@ def _promise_pb(promise: Promise) -> pb.Promise:
         profile=promise.profile,
         node_claim=promise.node_claim,
         match_labels=promise.match_labels,
+        allow_new_zone=promise.allow_new_zone,
+        static_pods=promise.static_pods,
     )
 
 

@@ -49,6 +49,9 @@ class Promise:
         profile: provider profile (``generic``, ``aws``, ``gcp``, ``azure``, ``late``); empty: the pinner's default.
         node_claim: of profile ``late``: Karpenter's NodeClaim that owns the Node.
         match_labels: of profile ``late``: labels that identify the Node when it registers.
+        allow_new_zone: whether the node may be the first of its zone or region.
+        static_pods: what the node's static pods will request together, out of ``allocatable``; ``pods`` is their
+            number.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Promise:
     profile: str = ""
     node_claim: str = ""
     match_labels: Mapping[str, str] = field(default_factory=dict)
+    allow_new_zone: bool = False
+    static_pods: Quantities = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -41,7 +41,7 @@ class ReasonCode(enum.Enum):
     INVALID_NODE_NAME = _Meaning(
         13,
         "the node's name is not a valid name",
-        "It is not an RFC 1123 subdomain of at most 253 characters.",
+        "It is not an RFC 1123 subdomain of at most 253 characters, or too long for its kubelet to register (over 63).",
         "Use the name that the kubelet will register.",
     )
     INVALID_QUANTITY = _Meaning(
@@ -146,6 +146,13 @@ class ReasonCode(enum.Enum):
         "the node has no room left",
         "Pods on the node, DaemonSets to come included, use what was promised.",
         "Plan fewer pods for the node, or a larger node.",
+    )
+    NEW_ZONE = _Meaning(
+        41,
+        "the node would be the first of its zone",
+        "No real node has the promised zone or region, so the placeholder would be an empty domain for the pods of "
+        "others that are spread over zones.",
+        "Correct the label, or set allowNewZone for the node.",
     )
     # The pod
     POD_NOT_FOUND = _Meaning(50, "there is no such pod", "The pod is gone, or was never there.", "Plan anew.")

@@ -30,6 +30,9 @@ LATE = "late"
 """The profile of nodes whose machines create their own Node."""
 MAX_PROVIDER_ID = 1024
 MAX_UID = 128
+HOSTNAME = "kubernetes.io/hostname"
+"""The label with the name of a node's machine."""
+_LONGEST_VALUE = 63
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -84,6 +87,7 @@ def promise_problems(promise: Promise) -> Iterator[Problem]:
     """All problems of a promised node. Paths are those of a node in a plan file."""
     yield from _node(promise.name, "name")
     yield from quantity_problems(promise.allocatable, "allocatable", needed=_NEEDED)
+    yield from _static_pods(promise)
     yield from _labels(promise.labels)
     yield from _taints(promise.taints, "taints")
     yield from _taints(promise.startup_taints, "startupTaints")
@@ -103,6 +107,26 @@ def subdomain_problem(text: str) -> str:
         if not _LABEL.fullmatch(part):
             return f"{_shown(text)} is not made of lower-case letters, digits and '-', in parts separated by '.'"
     return ""
+
+
+def registration_problem(name: str, labels: Mapping[str, str]) -> str:
+    """Why no machine could register under a name; empty when one can.
+
+    A kubelet gives its Node the label kubernetes.io/hostname, whose value is the Node's name
+    (kubelet_node_status.go, initialNode). If the API server refuses the label, the kubelet tries again for ever
+    (registerWithAPIServer). Only --node-labels gives it another value.
+
+    Args:
+        name: the Node's name.
+        labels: its promised labels.
+    """
+    if len(name) <= _LONGEST_VALUE or labels.get(HOSTNAME):
+        return ""
+    return (
+        f"has {len(name)} characters: its kubelet could not register, because its label {HOSTNAME} takes "
+        f"{_LONGEST_VALUE}; use a shorter name, or start the kubelet with --node-labels={HOSTNAME}=NAME and promise "
+        "that label"
+    )
 
 
 def namespace_problem(text: str) -> str:
@@ -137,7 +161,7 @@ def role_label_problem(key: str) -> str:
 
 def label_value_problem(text: str) -> str:
     """Why a text is not the value of a label or taint; empty when it is one."""
-    if text and (not _NAME_PART.fullmatch(text) or len(text) > 63):
+    if text and (not _NAME_PART.fullmatch(text) or len(text) > _LONGEST_VALUE):
         return f"{_shown(text)} is not a value (at most 63 letters, digits, '-', '_' and '.')"
     return ""
 
@@ -185,6 +209,20 @@ def _quantity_problem(resource: str, text: str, *, positive: bool) -> str:
     if pieces and value.denominator != 1:
         return f"{text} is not a whole number"
     return ""
+
+
+def _static_pods(promise: Promise) -> Iterator[Problem]:
+    """The problems of the room that static pods take of what is promised."""
+    wrong = tuple(quantity_problems(promise.static_pods, "staticPods"))
+    yield from wrong
+    for resource, text in promise.static_pods.items() if not wrong else ():
+        try:
+            promised = parse(promise.allocatable.get(resource, "0"))
+        except QuantityError:
+            continue
+        if parse(text) > promised:
+            sentence = f"{text} is more than what is promised: allocatable has {promise.allocatable.get(resource, '0')}"
+            yield Problem(ReasonCode.INVALID_QUANTITY, ("staticPods", resource), sentence)
 
 
 def _labels(labels: Mapping[str, str]) -> Iterator[Problem]:

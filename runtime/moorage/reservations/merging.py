@@ -156,7 +156,10 @@ def size_problem(spec: Spec) -> Problem | None:
 
 
 def same_promise(promise: Promise, other: Promise) -> bool:
-    """Whether two promises describe the same node; ``4`` and ``4000m`` are equal."""
+    """Whether two promises describe the same node; ``4`` and ``4000m`` are equal.
+
+    Whether its zone may be new says nothing about the node.
+    """
     return (
         _values(promise.allocatable) == _values(other.allocatable)
         and promise.labels == other.labels
@@ -166,6 +169,7 @@ def same_promise(promise: Promise, other: Promise) -> bool:
         and promise.profile == other.profile
         and promise.node_claim == other.node_claim
         and promise.match_labels == other.match_labels
+        and _values(promise.static_pods) == _values(other.static_pods)
     )
 
 

@@ -82,7 +82,8 @@ class Promise(Object, frozen=True):
     """The node as it will be: everything that the real node must have.
 
     Of profile ``late``, ``provider_id``, ``node_claim`` (Karpenter's) and ``match_labels`` say which Node it is, all
-    that are given together.
+    that are given together. ``static_pods`` is the room that the node's static pods will take together, out of
+    ``allocatable``; ``pods`` is their number.
     """
 
     allocatable: Quantities
@@ -93,6 +94,8 @@ class Promise(Object, frozen=True):
     profile: str = ""
     node_claim: str = ""
     match_labels: Labels = msgspec.field(default_factory=dict)
+    allow_new_zone: bool = False
+    static_pods: Quantities = msgspec.field(default_factory=dict)
 
     @property
     def late(self) -> bool:

@@ -169,7 +169,11 @@ class SpecReader:
         promise = self._convert("promise", given, Promise)
         if promise is None:
             return None
-        bad = _bad_quantity("promise.allocatable", promise.allocatable) or _bad_taint(promise)
+        bad = (
+            _bad_quantity("promise.allocatable", promise.allocatable)
+            or _bad_quantity("promise.staticPods", promise.static_pods)
+            or _bad_taint(promise)
+        )
         if bad is not None:
             self._problems.append(Problem(f"spec.{bad.field}", bad.sentence))
             return None

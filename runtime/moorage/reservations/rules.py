@@ -12,6 +12,9 @@ from moorage.scheduling import requests
 from .model import Owner, Promise, Slot, Spec
 from .reading import moment
 
+MIRROR = "kubernetes.io/config.mirror"
+"""On the mirror pod of a static pod (kubetypes.ConfigMirrorAnnotationKey)."""
+
 
 def expired(spec: Spec, now: datetime) -> bool:
     """Whether the deadline is over; False without a readable deadline.
@@ -121,15 +124,43 @@ def room_left(promise: Promise, pods: Iterable[Pod], slots: Iterable[Slot] = ())
 
     Returns:
         Thousandths of a CPU, bytes, or pieces of anything else, ``pods`` included. Resources whose quantity cannot be
-        read are left out: there is no room of them.
+        read are left out: there is no room of them. Static pods to come use their room already.
     """
     left, _ = requests.allocatable(promise.allocatable)
-    for pod in pods:
+    there = tuple(pods)
+    for name, amount in static_pods_to_come(promise, there).items():
+        if name in left:
+            left[name] -= amount
+    for pod in there:
         if not pod.finished:
             _take(left, _needs(pod), 1)
     for slot in slots:
         _take(left, _slot_needs(slot.requests), slot.count)
     return left
+
+
+def static_pods_to_come(promise: Promise, pods: Iterable[Pod]) -> dict[str, int]:
+    """Return the room that the static pods of a promised node will take, without those that are there.
+
+    The kubelet shows a static pod as a mirror pod, which uses room like any other. As soon as there are as many as
+    were promised, what they use counts, and not what was promised.
+
+    Args:
+        promise: what the node offers.
+        pods: the pods that are on it.
+
+    Returns:
+        Units by resource, ``pods`` included; empty when nothing is to come.
+    """
+    if not promise.static_pods:
+        return {}
+    left, _ = requests.allocatable(promise.static_pods)
+    mirrors = [pod for pod in pods if MIRROR in pod.metadata.annotations and not pod.finished]
+    if mirrors and len(mirrors) >= left.get("pods", 1):
+        return {}
+    for pod in mirrors:
+        _take(left, _needs(pod), 1)
+    return {name: amount for name, amount in left.items() if amount > 0}
 
 
 def _take(left: dict[str, int], needs: Mapping[str, int], times: int) -> None:

@@ -148,6 +148,13 @@ def test_what_is_expected_and_who_is_there_already_leave_less_room() -> None:
     assert _places(assigner) == {"n": 1}
 
 
+def test_what_static_pods_will_take_is_not_filled() -> None:
+    nodes = "nodes: [{name: n, template: m, staticPods: {cpu: 600m, pods: 1}}]\n"
+    assigner = Assigner(_plan(nodes + "fill: [{namespace: shop, owner: Deployment/web}]"))
+    assigner.update(_pod(number) for number in range(9))
+    assert _places(assigner) == {"n": 2}
+
+
 def test_a_pod_that_cannot_be_read_fills_nothing() -> None:
     plan = _plan("nodes: [{name: n, template: m}]\nfill: [{namespace: shop, owner: Deployment/web}]")
     assert Assigner(plan).update([_pod(1, cpu="many")]) == []

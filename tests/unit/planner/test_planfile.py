@@ -181,6 +181,24 @@ def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
     assert all(node.late for node in plan.nodes)
 
 
+def test_zones_static_pods_and_long_names_that_are_meant() -> None:
+    long = "n" + 63 * "x"
+    machine = "{allocatable: {cpu: 2, memory: 1, pods: 9}, staticPods: {cpu: 0.1, pods: 1}, allowNewZone: true}"
+    plan = _read(
+        f"templates:\n  m: {machine}\nnodes:\n- {{name: a, template: m}}\n"
+        "- {name: b, template: m, allowNewZone: false, staticPods: {memory: 1, pods: 2}}\n"
+        f"- {{name: {long}, template: m, labels: {{kubernetes.io/hostname: short}}}}\n"
+        f"- {{name: {long}late, template: m, profile: late, matchLabels: {{a: b}}}}\n"
+        f"- {{name: {long}runs, existing: true}}\n"
+    )
+    promises = [node.promise for node in plan.nodes]
+    assert [each.allow_new_zone for each in promises if each is not None] == [True, False, True, True]
+    assert promises[0] is not None
+    assert promises[1] is not None
+    assert dict(promises[0].static_pods) == {"cpu": "0.1", "pods": "1"}
+    assert dict(promises[1].static_pods) == {"cpu": "0.1", "memory": "1", "pods": "2"}
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
@@ -297,6 +315,24 @@ def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
             "nodes:\n- name: n-{}\n  count: 2\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: late\n"
             "  nodeClaim: c",
             "line 6: nodeClaim: it belongs to one machine, and count asks for 2",
+        ),
+        (
+            "nodes:\n- name: n\n  existing: true\n  allowNewZone: true",
+            "line 4: allowNewZone: not for an existing node, it has its own",
+        ),
+        (
+            "templates:\n  m: {allocatable: {cpu: 1, memory: 1, pods: 1}}\nnodes:\n- name: n\n  template: m\n"
+            "  staticPods: {cpu: 2}",
+            "line 6: staticPods.cpu: 2 is more than what is promised: allocatable has 1",
+        ),
+        (
+            f"nodes:\n- name: n{63 * 'x'}\n  allocatable: {{cpu: 1, memory: 1, pods: 1}}",
+            "line 2: name: has 64 characters: its kubelet could not register, because its label kubernetes.io/hostname "
+            "takes 63; use a shorter name, or start the kubelet with --node-labels=kubernetes.io/hostname=NAME",
+        ),
+        (
+            f"nodes:\n- name: {61 * 'x'}-{{}}\n  count: 10\n  allocatable: {{cpu: 1, memory: 1, pods: 1}}",
+            "line 2: name: has 64 characters",
         ),
         (
             "nodes:\n- name: n\n  existing: true\n  matchLabels: {a: b}",

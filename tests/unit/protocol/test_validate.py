@@ -75,6 +75,25 @@ def test_how_a_late_node_is_known(changes: dict[str, Any], path: str) -> None:
     assert [validate.dotted(each.path) for each in found] == ([path] if path else [])
 
 
+@pytest.mark.parametrize(
+    ("static", "problem"),
+    [
+        ({}, ""),
+        ({"cpu": "100m", "memory": "64Mi", "pods": "2"}, ""),
+        ({"cpu": "0"}, ""),
+        (dict(GOOD.allocatable), ""),
+        ({"cpu": "-1"}, "staticPods.cpu: -1 is not 0 or more"),
+        ({"cpu": "5"}, "staticPods.cpu: 5 is more than what is promised: allocatable has 4"),
+        ({"example.com/x": "1"}, "staticPods[example.com/x]: 1 is more than what is promised: allocatable has 0"),
+        ({"mem": "1"}, "staticPods.mem: 'mem' is not a resource; did you mean memory?"),
+        ({"pods": "1.5"}, "staticPods.pods: 1.5 is not a whole number"),
+    ],
+)
+def test_what_static_pods_take_is_a_part_of_what_is_promised(static: dict[str, str], problem: str) -> None:
+    found = [str(each) for each in validate.promise_problems(replace(GOOD, static_pods=static))]
+    assert found == ([problem] if problem else [])
+
+
 @pytest.mark.parametrize("name", ["", "N", "a_b", "-a", "a-", "a..b", ".a", "a" * 254, "ä", "a/b", "a b", "a\n"])
 def test_names_that_no_node_can_have(name: str) -> None:
     for action in (_promised(name=name), DeletePlaceholder(name), Release(name), PinPods(name, (POD,))):

@@ -97,6 +97,14 @@ def test_promises_are_compared_by_what_they_mean(one: Any, other: Any, same: boo
     assert merging.same_promise(Promise(allocatable=one), Promise(allocatable=other)) is same
 
 
+def test_room_for_static_pods_is_a_part_of_a_promise_and_that_its_zone_may_be_new_is_not() -> None:
+    plain = Promise(allocatable={"cpu": "4"})
+    static = Promise(allocatable={"cpu": "4"}, static_pods={"cpu": "1"})
+    assert not merging.same_promise(plain, static)
+    assert merging.same_promise(static, Promise(allocatable={"cpu": "4"}, static_pods={"cpu": "1000m"}))
+    assert merging.same_promise(plain, Promise(allocatable={"cpu": "4"}, allow_new_zone=True))
+
+
 def test_what_is_too_large_is_said() -> None:
     assert merging.size_problem(Spec(pins=tuple(pin(n) for n in range(1000)))) is None
     found = merging.size_problem(Spec(pins=tuple(pin(n) for n in range(1001))))

@@ -38,9 +38,10 @@ from ..decisions import late
 from ..decisions.observation import Observation
 from ..decisions.sweeps import Sweeps
 from ..instructions import judge
-from ..names import FINALIZER
+from ..names import FINALIZER, HOSTNAME
 from ..node.room import NodeRoom
 from ..options import Options
+from ..promised import hostname
 from ..promised.manifest import placeholder_manifest
 from ..providers import Profile, choose
 from ..refusal import Nominable, Refusal, Wait, refusal_of
@@ -129,7 +130,7 @@ class DryRun:
         self._forget_what_is_over(cluster, instruction)
         observation = cluster.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
         spec = self._spec(observation)
-        context = judge.Context(self._epoch, self._options.profile, cluster.pod, self._sweeps.capped)
+        context = judge.Context(self._epoch, self._options.profile, cluster.pod, self._sweeps.capped, cluster.all_nodes)
         match judge.judge(instruction, observation, spec, context):
             case judge.Refused() as refused:
                 pods = action.pods if isinstance(action, PinPods) else ()
@@ -237,6 +238,8 @@ class DryRun:
             return
         manifest = placeholder_manifest(name, uid, promise, profile)
         manifest["metadata"] |= {"uid": uid, "resourceVersion": NEVER}
+        if promise.late:
+            manifest["metadata"]["labels"][HOSTNAME] = hostname.domain(name, promise)
         node = msgspec.convert(manifest, Node)
         self._imagined[name] = node
         cluster.wrote_node(node)

@@ -117,7 +117,7 @@ def _labels(node: Node, promise: Promise, profile: Profile) -> tuple[dict[str, s
     have = node.metadata.labels
     changes: dict[str, str | None] = {}
     wrong = []
-    for key, value in lasting_labels(node.metadata.name, promise).items():
+    for key, value in lasting_labels(promise).items():
         if key not in have and profile.late:
             wrong += [f"label {key}: {value} was promised, the node has none"] if key in promise.labels else []
         elif key not in have:

@@ -174,6 +174,7 @@ class Acceptance:
             self._options.profile,
             self._cluster.pod,
             self._sweeps.capped,
+            self._cluster.all_nodes,
             behind=behind or not _known(each),
         )
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from moorage.kube.clock import micro_time
-from moorage.objects import Pod
+from moorage.objects import Node, Pod
 from moorage.protocol import (
     CreatePlaceholder,
     DeletePlaceholder,
@@ -36,6 +36,7 @@ from ..decisions import pins
 from ..decisions.observation import Observation, PinState
 from ..providers import Profile
 from ..refusal import Refusal
+from . import strangers
 
 MAX_ID = 128
 
@@ -83,6 +84,7 @@ class Context:
         default_profile: the profile of promises that name none.
         pod: looks a pod up by ``namespace/name``.
         capped: whether pods of this one's controller were pinned in vain too often.
+        nodes: gives all Nodes of the cluster.
         behind: whether it must wait, because an earlier instruction for the node does.
     """
 
@@ -90,6 +92,7 @@ class Context:
     default_profile: str
     pod: Callable[[str], Pod | None]
     capped: Callable[[Pod], bool]
+    nodes: Callable[[], Iterable[Node]]
     behind: bool = False
 
 
@@ -181,6 +184,8 @@ def _create(
     if _ending(o, spec):
         return Deferred()
     promise = _promise(promised, profile)
+    if spec.promise is None and not profile.late and (refusal := strangers.refuse(promised, context.nodes)) is not None:
+        return Refused(Outcome.REJECTED, refusal)
     if spec.promise is not None and not merging.same_promise(spec.promise, promise):
         return _refused(ReasonCode.DUPLICATE_NODE, f"node {o.name} is promised already, and differently")
     if spec.promise is not None:
@@ -289,6 +294,8 @@ def _promise(promised: PromisedNode, profile: Profile) -> Promise:
         profile=profile.name,
         node_claim=promised.node_claim,
         match_labels=dict(promised.match_labels),
+        allow_new_zone=promised.allow_new_zone,
+        static_pods=dict(promised.static_pods),
     )
 
 

@@ -61,7 +61,7 @@ class NodeRoom:
             refusal = eligibility.refuse_fit(cluster.expected.verdict(pod, name), self._node)
         if isinstance(refusal, Nominable):
             return eligibility.refuse_nomination(pod) or refusal
-        return refusal
+        return refusal or cluster.refuse_hostname(pod, name)
 
     def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
         """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
@@ -90,7 +90,7 @@ class NodeRoom:
                 f"node {self._node} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
             )
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
-        verdict = cluster.expected.verdict(pod, name)
+        verdict = cluster.as_scheduled(pod, name)
         found = eligibility.refuse_fit(verdict, self._node)
         if not isinstance(found, Nominable):
             return found

@@ -71,7 +71,10 @@ def _refuse(cluster: ClusterState, pod: Pod, name: str, now: datetime) -> Refusa
         refusal = slot_reservations.refuse(running, name, node, now)
     if refusal is not None or node is None:
         return refusal
-    found = eligibility.refuse_fit(cluster.expected.verdict(pod, name), node.metadata.name)
+    verdict = cluster.expected.verdict(pod, name) if running is None else cluster.as_scheduled(pod, name)
+    found = eligibility.refuse_fit(verdict, node.metadata.name)
+    if found is None:
+        return cluster.refuse_hostname(pod, name) if running is None else None
     return found.why if isinstance(found, Wait | Nominable) else found
 
 

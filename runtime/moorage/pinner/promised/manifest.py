@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from moorage.objects import Node, NodeSpec, NodeStatus, Taint
+from moorage.objects import Node, NodeSpec, NodeStatus, Pod, Quantities, Taint
 from moorage.objects.base import Labels, ObjectMeta
-from moorage.reservations import Promise
+from moorage.reservations import Promise, rules
+from moorage.scheduling import requests
 
 from ..names import (
     HOSTNAME,
@@ -21,6 +23,7 @@ from ..names import (
     RESERVATION_ANNOTATION,
 )
 from ..providers import Profile
+from .hostname import domain
 
 
 def placeholder_taints(promise: Promise, profile: Profile) -> tuple[Taint, ...]:
@@ -33,9 +36,10 @@ def placeholder_taints(promise: Promise, profile: Profile) -> tuple[Taint, ...]:
     return tuple({(taint.key, taint.effect): taint for taint in reversed(wanted)}.values())[::-1]
 
 
-def lasting_labels(name: str, promise: Promise) -> Labels:
-    """The labels that the real node must have, too."""
-    return {HOSTNAME: name, MANAGED_LABEL: MANAGED_VALUE, **promise.labels}
+def lasting_labels(promise: Promise) -> Labels:
+    """The labels that the real node must have, too; its hostname label is the kubelet's (see ``hostname``)."""
+    promised = {key: value for key, value in promise.labels.items() if key != HOSTNAME}
+    return {MANAGED_LABEL: MANAGED_VALUE, **promised}
 
 
 def placeholder_manifest(name: str, reservation_uid: str, promise: Promise, profile: Profile) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def placeholder_manifest(name: str, reservation_uid: str, promise: Promise, prof
     return {
         "metadata": {
             "name": name,
-            "labels": {**lasting_labels(name, promise), **JOINING_LABELS, **profile.labels},
+            "labels": {**lasting_labels(promise), **JOINING_LABELS, **profile.labels},
             "annotations": {RESERVATION_ANNOTATION: reservation_uid},
         },
         "spec": spec,
@@ -63,24 +67,28 @@ def placeholder_manifest(name: str, reservation_uid: str, promise: Promise, prof
     }
 
 
-def as_promised(name: str, promise: Promise, node: Node | None) -> Node:
+def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[Pod] = ()) -> Node:
     """The node that pods are checked against: as promised, and as it really is where that is known.
 
     Until a kubelet has reported, what counts is the promise; afterwards the kubelet's allocatable does. Taints of the
     promise always count, those of starting up never; what others put on the Node (a cordon, a mark of the autoscaler)
-    counts as it stands. Nobody adds the promised labels to a Node that a machine brought along.
+    counts as it stands. Nobody adds the promised labels to a Node that a machine brought along. A placeholder counts as
+    if its kubelet had set the hostname label already: see ``hostname``.
 
     Args:
         name: the node's name.
         promise: what was promised.
         node: the Node, or None while there is none.
+        pods: the pods that are on it: what static pods will still take is not offered.
     """
-    labels = lasting_labels(name, promise) if node is None or not promise.late else {}
+    labels: Labels = {}
+    if node is None or not promise.late:
+        labels = {**lasting_labels(promise), HOSTNAME: domain(name, promise)}
     if node is None:
         return Node(
             metadata=ObjectMeta(name=name, labels=labels),
             spec=NodeSpec(taints=promise.taints, provider_id=promise.provider_id),
-            status=NodeStatus(allocatable=promise.allocatable),
+            status=NodeStatus(allocatable=_offered(promise.allocatable, promise, pods)),
         )
     passing = {(taint.key, taint.value) for taint in promise.startup_taints}
     foreign = tuple(
@@ -90,10 +98,21 @@ def as_promised(name: str, promise: Promise, node: Node | None) -> Node:
     )
     taints = {(taint.key, taint.effect): taint for taint in (*foreign, *promise.taints)}
     status = node.status
-    if not node.has_kubelet:
-        status = msgspec.structs.replace(status, allocatable=promise.allocatable)
+    allocatable = _offered(status.allocatable if node.has_kubelet else promise.allocatable, promise, pods)
+    if allocatable is not status.allocatable:
+        status = msgspec.structs.replace(status, allocatable=allocatable)
     return Node(
         metadata=msgspec.structs.replace(node.metadata, labels={**labels, **node.metadata.labels}),
         spec=msgspec.structs.replace(node.spec, taints=tuple(taints.values())),
         status=status,
     )
+
+
+def _offered(allocatable: Quantities, promise: Promise, pods: Iterable[Pod]) -> Quantities:
+    """What is offered to other pods than static pods that are still to come."""
+    held = rules.static_pods_to_come(promise, pods)
+    if not held:
+        return allocatable
+    offered, _ = requests.allocatable(allocatable)
+    left = {name: max(offered[name] - amount, 0) for name, amount in held.items() if name in offered}
+    return {**allocatable, **{name: f"{amount}m" if name == "cpu" else amount for name, amount in left.items()}}

@@ -14,13 +14,15 @@ from typing import Any
 from moorage.objects import Node, Pod
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
+from moorage.scheduling import Verdict
 
 from ..decisions import late, nominations, slot_reservations
 from ..decisions.late import Unclaimed
 from ..decisions.observation import Observation, PinState
 from ..decisions.signs import UNKNOWN, Signs
 from ..decisions.sweeps import Sweeps
-from ..names import FINALIZER, PREPARING_TAINT, made_for, preparing
+from ..names import FINALIZER, HOSTNAME, PREPARING_TAINT, made_for, preparing
+from ..promised import hostname
 from ..promised.expected import key_of
 from ..providers import choose
 from ..refusal import Refusal
@@ -72,6 +74,10 @@ class ClusterState(Following):
     def reserved(self) -> Iterator[str]:
         """The names of all nodes that have a reservation."""
         return iter(tuple(self._readings))
+
+    def all_nodes(self) -> Iterator[Node]:
+        """The Nodes of the cluster as the watch shows them."""
+        return iter(self._caches.nodes)
 
     def is_ours(self, name: str) -> bool:
         """Whether the Node of a reservation was made for it."""
@@ -285,6 +291,32 @@ class ClusterState(Following):
             taken = uid in failed or self.intents.nodes_of(uid) or (claim is not None and claim.uid == uid)
             if not taken and self.pods.get(pod.key) is not None:
                 yield pod
+
+    def refuse_hostname(self, pod: Pod, name: str) -> Refusal | None:
+        """Why a kubelet would refuse a pod that fits a reservation's Node, for want of its hostname label; or None."""
+        node = self.nodes.get(self.node_name(name))
+        return hostname.refuse(pod, node, self.snapshot) if node is not None else None
+
+    def as_scheduled(self, pod: Pod, name: str) -> Verdict:
+        """Whether kube-scheduler would find that a pod fits a node that runs, which may hold room for it.
+
+        For it a placeholder is no domain of host names; for pins it is one, because it will be.
+        """
+        if not hostname.spreads(pod):
+            return self.expected.verdict(pod, name)
+        with self.snapshot.trial():
+            for node in self._unnamed():
+                self.snapshot.add_node(hostname.without(node))
+            return self.expected.verdict(pod, name)
+
+    def _unnamed(self) -> Iterator[Node]:
+        """The promised nodes without a hostname label, as they stand in the snapshot."""
+        nodes = self.snapshot.nodes
+        for name in self._readings:
+            node = self.nodes.get(self.node_name(name))
+            slot = nodes.slots.get(node.metadata.name) if node is not None else None
+            if node is not None and slot is not None and HOSTNAME not in node.metadata.labels:
+                yield nodes.record(slot).node
 
     def known_in_place(self, pod: Pod, name: str) -> bool:
         """Whether a pod was found to be where it may start, and neither it nor the node has changed in that."""

@@ -168,7 +168,8 @@ class Following:
         promise = self.reading(self.reserved_as(name)).spec.promise
         if promise is None:  # a node on which pods are expected is what it is, with the DaemonSet pods to come
             return node if name in self._on_running else None
-        return as_promised(name, promise, node)
+        pods = self._caches.pods.by(BY_NODE, name) if promise.static_pods else ()
+        return as_promised(name, promise, node, pods)
 
     # --- claims ---
 
@@ -450,6 +451,9 @@ class Following:
             change: of the pod.
         """
         pod, runs = change.object, node in self._on_running
+        promise = self.reading(reserved).spec.promise if reserved else None
+        if promise is not None and promise.static_pods and rules.MIRROR in pod.metadata.annotations:
+            self._place_node(node)  # room was held for it
         if runs or reserved:
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
             self._recount(node)

@@ -63,6 +63,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_NODE_FAILED: _ClassVar[ReasonCode]
     REASON_CODE_NODE_SMALLER: _ClassVar[ReasonCode]
     REASON_CODE_NODE_FULL: _ClassVar[ReasonCode]
+    REASON_CODE_NEW_ZONE: _ClassVar[ReasonCode]
     REASON_CODE_POD_NOT_FOUND: _ClassVar[ReasonCode]
     REASON_CODE_POD_UID_CHANGED: _ClassVar[ReasonCode]
     REASON_CODE_POD_BOUND_ELSEWHERE: _ClassVar[ReasonCode]
@@ -127,6 +128,7 @@ REASON_CODE_PLACEHOLDER_REMOVED: ReasonCode
 REASON_CODE_NODE_FAILED: ReasonCode
 REASON_CODE_NODE_SMALLER: ReasonCode
 REASON_CODE_NODE_FULL: ReasonCode
+REASON_CODE_NEW_ZONE: ReasonCode
 REASON_CODE_POD_NOT_FOUND: ReasonCode
 REASON_CODE_POD_UID_CHANGED: ReasonCode
 REASON_CODE_POD_BOUND_ELSEWHERE: ReasonCode
@@ -362,7 +364,7 @@ class Release(_message.Message):
     def __init__(self, node: _Optional[str] = ...) -> None: ...
 
 class Promise(_message.Message):
-    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile", "node_claim", "match_labels")
+    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile", "node_claim", "match_labels", "allow_new_zone", "static_pods")
     class AllocatableEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +386,13 @@ class Promise(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class StaticPodsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALLOCATABLE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
@@ -393,6 +402,8 @@ class Promise(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     NODE_CLAIM_FIELD_NUMBER: _ClassVar[int]
     MATCH_LABELS_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_NEW_ZONE_FIELD_NUMBER: _ClassVar[int]
+    STATIC_PODS_FIELD_NUMBER: _ClassVar[int]
     name: str
     allocatable: _containers.ScalarMap[str, str]
     labels: _containers.ScalarMap[str, str]
@@ -402,7 +413,9 @@ class Promise(_message.Message):
     profile: str
     node_claim: str
     match_labels: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ..., node_claim: _Optional[str] = ..., match_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    allow_new_zone: bool
+    static_pods: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ..., node_claim: _Optional[str] = ..., match_labels: _Optional[_Mapping[str, str]] = ..., allow_new_zone: _Optional[bool] = ..., static_pods: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Taint(_message.Message):
     __slots__ = ("key", "value", "effect")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from moorage.objects import Container, Pod, PodSpec, ResourceRequirements, Taint, Toleration
+from moorage.objects import Container, Node, Pod, PodSpec, ResourceRequirements, Taint, Toleration
 from moorage.objects.base import OwnerReference
 from moorage.objects.pod import NamedItem
 from moorage.pinner import eligibility
@@ -53,11 +54,12 @@ def take(
     epoch: int = 1,
     capped: bool = False,
     behind: bool = False,
+    nodes: Sequence[Node] = (),
     **how: Any,
 ) -> Any:
     seen = corner.observe()
     pods = {f"ns/{name}": each for name, each in corner.pods.items()}
-    around = Context(epoch, "generic", pods.get, lambda _: capped, behind)
+    around = Context(epoch, "generic", pods.get, lambda _: capped, lambda: nodes, behind)
     return judge.judge(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
 
 
