@@ -28,6 +28,14 @@ ENDED = {"phase": "Succeeded", "startTime": "2026-01-31T12:00:00Z"}
 UNBOUND = "deletes only pods that are bound to a node"
 RUNNING = "deletes only pods that it pinned"
 NO_GRACE = "deletes a pod without grace only if it never started"
+DAEMON = "deletes a pod of a DaemonSet only if it is being deleted already"
+# Of a group that is not there: the garbage collector cannot look for the owner, and leaves the pod.
+OF_A_DAEMON_SET: dict[str, Any] = {
+    "ownerReferences": [
+        {"apiVersion": "example.com/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+    ]
+}
+LEAVING = "being deleted"
 
 PODS: dict[str, tuple[dict[str, Any], dict[str, Any], bool, str, str]] = {
     # metadata, status, whether it is bound; what is said with grace, and without
@@ -40,6 +48,11 @@ PODS: dict[str, tuple[dict[str, Any], dict[str, Any], bool, str, str]] = {
     "somebody's, not started": ({}, UNSTARTED, True, "", ""),
     "refused by a kubelet": ({}, FAILED, True, "", ""),
     "ours, ended": (PINNED, ENDED, True, "", ""),
+    "a DaemonSet's, not started": (OF_A_DAEMON_SET, UNSTARTED, True, DAEMON, DAEMON),
+    "a DaemonSet's with a mark, running": ({**OF_A_DAEMON_SET, **PINNED}, RUNS, True, DAEMON, NO_GRACE),
+    f"a DaemonSet's, not started, {LEAVING}": (OF_A_DAEMON_SET, UNSTARTED, True, "", ""),
+    f"somebody's, not started, {LEAVING}": ({}, UNSTARTED, True, "", ""),
+    f"somebody's, running, {LEAVING}": ({}, RUNS, True, "", RUNNING),  # without a shorter grace nothing happens
 }
 
 
@@ -48,11 +61,13 @@ PODS: dict[str, tuple[dict[str, Any], dict[str, Any], bool, str, str]] = {
 def test_pods_are_deleted_only_if_pinned_unstarted_or_failed(it: Fenced, which: str, place: str) -> None:
     metadata, status, bound, with_grace, without = PODS[which]
     pods = f"/api/v1/namespaces/{place or it.namespace}/pods"
-    name = f"{it.namespace}-{which.translate(str.maketrans(' ,', '--')).replace(chr(39), '')}"
+    name = f"{it.namespace}-{which.translate(str.maketrans(' ,', '--')).replace(chr(39), '').lower()}"
     it.admin.request("POST", pods, pod(name, on=at(it, "real") if bound else "", **metadata))
     try:
         if status:
             it.admin.request("PATCH", f"{pods}/{name}/status", {"status": status}, MERGE)
+        if which.endswith(LEAVING):
+            it.admin.request("DELETE", f"{pods}/{name}?gracePeriodSeconds=600")
         for options, rule in (({}, with_grace), ({"gracePeriodSeconds": 0}, without)):
             ask(it.api, rule, "DELETE", f"{pods}/{name}", {**options, "dryRun": ["All"]})
         ask(it.api, without, "DELETE", f"{pods}/{name}?dryRun=All&gracePeriodSeconds=0")

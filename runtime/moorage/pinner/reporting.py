@@ -8,7 +8,7 @@ from typing import Protocol
 
 from moorage.kube.events import EventType, ObjectRef
 from moorage.objects import Node, Pod
-from moorage.protocol import PodRef
+from moorage.protocol import PodRef, ReasonCode
 
 from . import metrics
 from .refusal import Refusal
@@ -129,6 +129,9 @@ class Reporter:
         logger.info("pod deleted", extra=fields)
         if swept:
             metrics.SWEPT.inc()
+        if why.reason is ReasonCode.POD_TERMINATING:  # somebody else deleted it, and it need not be one that we pinned
+            self._pod(pod, "Normal", "DeletionFinished", "Delete", why.text, node)
+            return
         self._pod(pod, "Warning", "PinnedPodDeleted", "Delete", f"Deleted from node {node}: {why.text}", node)
 
     def node_deleted(self, name: str, why: Refusal) -> None:

@@ -24,7 +24,7 @@ from moorage.objects import (
 from moorage.objects.base import Condition
 from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
 from moorage.pinner import eligibility
-from moorage.pinner.decisions import late
+from moorage.pinner.decisions import late, pins
 from moorage.pinner.decisions.decide import decide
 from moorage.pinner.decisions.observation import Observation
 from moorage.pinner.decisions.signs import NONE, UNKNOWN, Signs
@@ -165,6 +165,8 @@ def fenced(step: Step) -> str:
             return "only placeholders of ours are deleted"
         case DeletePod(pod=one) if not one.spec.node_name:
             return "only pods that are bound are deleted"
+        case DeletePod(pod=one) if pins.daemons_alive(one):
+            return "pods of DaemonSets are deleted only if they are being deleted already"
         case DeletePod(pod=one, grace=grace) if one.status.start_time is not None:
             if grace == 0:
                 return "only pods that never started are deleted without grace"

@@ -31,6 +31,8 @@ def end(o: Observation, why: Refusal, *, node: Node | None = None) -> Decision:
     steps: tuple[DeletePod | DeleteNode | EndReservation, ...] = ()
     if doomed := () if _runs_elsewhere(o, node) else _doomed(o, why):
         steps = doomed
+    elif node is not None and (hanging := pins.left_hanging(o)):
+        steps = hanging
     elif node is not None and node.metadata.deletion_timestamp is not None:
         return _held(decision, f"node {o.name}", node.metadata.finalizers)
     elif node is not None and o.confirmed and o.signs.alive:

@@ -18,8 +18,6 @@ from .observation import Observation, PinState, Room
 from .steps import Bind, DeletePod
 
 PENDING = PinState(None)
-PAST_GRACE = timedelta(seconds=2)
-"""How long after its grace a pod may still be there before we finish its deletion on a node without a kubelet."""
 STORED_BY = timedelta(seconds=2)
 """Within which a pod that was admitted is stored; the time of its creation is told in whole seconds."""
 LOOK_AGAIN = timedelta(seconds=10)
@@ -181,8 +179,16 @@ def started(pod: Pod) -> bool:
 
 def ours_to_delete(pod: Pod) -> bool:
     """Whether the admission policy of the chart lets us delete a bound pod: what runs must have been pinned by us."""
+    if daemons_alive(pod):
+        return False
     pinned = PIN_ANNOTATION in pod.metadata.annotations
     return pinned or pod.status.start_time is None or pod.status.phase == "Failed"
+
+
+def daemons_alive(pod: Pod) -> bool:
+    """Whether a pod is a DaemonSet's that nobody has deleted: its controller has put it there, and it stays."""
+    owner = pod.metadata.controller()
+    return owner is not None and owner.kind == "DaemonSet" and pod.metadata.deletion_timestamp is None
 
 
 def grace(o: Observation, pod: Pod) -> int | None:
@@ -192,14 +198,16 @@ def grace(o: Observation, pod: Pod) -> int | None:
 
 
 def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
-    """Pods that somebody deleted and that no kubelet will ever let go, because there is none.
+    """Pods that somebody deleted, pinned or not, and that no kubelet will ever let go, because there is none.
 
-    Where something tells of a kubelet, that is waited for; whether something does is only known of a confirmed node.
+    What was never started needs no grace, and its controller may wait until it is gone: a Deployment with strategy
+    Recreate, a StatefulSet, a DaemonSet's rollout. Where something tells of a kubelet, that is waited for; whether
+    something does is only known of a confirmed node.
     """
     if o.confirmed and o.signs.text:
         return ()
     why = Refusal(ReasonCode.POD_TERMINATING, "the pod was deleted, and its node has no kubelet that would confirm it")
-    return tuple(DeletePod(pod, 0, why) for pod, until in _terminating(o) if until <= o.now)
+    return tuple(DeletePod(pod, 0, why) for pod in _hanging(o))
 
 
 def let_go(pod: Pod) -> bool:
@@ -208,16 +216,21 @@ def let_go(pod: Pod) -> bool:
 
 
 def next_overdue(o: Observation) -> datetime | None:
-    """When the next pod will be left hanging, or is to be looked at again; None when none is being deleted."""
-    return min((until if until > o.now else o.now + LOOK_AGAIN for _, until in _terminating(o)), default=None)
+    """When to look again for pods that are left hanging; None when none is being deleted."""
+    return o.now + LOOK_AGAIN if any(_hanging(o)) else None
 
 
-def _terminating(o: Observation) -> Iterator[tuple[Pod, datetime]]:
-    """Pinned pods that are being deleted and that no kubelet has begun with, and by when it would have let them go."""
-    for pod in here(o):
-        until = moment(pod.metadata.deletion_timestamp or "")  # the grace period is in it
-        if until is not None and pod.status.start_time is None and not started(pod) and not let_go(pod):
-            yield pod, until + PAST_GRACE
+def _hanging(o: Observation) -> Iterator[Pod]:
+    """The pods on the node that are being deleted and that no kubelet has begun with: it would have said so."""
+    for pod in o.pods:
+        if pod.metadata.deletion_timestamp is not None and not let_go(pod) and _untouched(pod):
+            yield pod
+
+
+def _untouched(pod: Pod) -> bool:
+    """Whether no kubelet has ever written to the pod's status."""
+    status = pod.status
+    return status.start_time is None and not status.container_statuses and not status.init_container_statuses
 
 
 def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:

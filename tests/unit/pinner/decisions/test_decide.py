@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from moorage.objects import OwnerReference, Pod
+from moorage.objects.pod import ContainerStatus
 from moorage.pinner.decisions import pins
+from moorage.pinner.decisions.signs import Signs
 from moorage.pinner.decisions.steps import (
     Bind,
     Confirm,
@@ -39,6 +41,11 @@ from tests.unit.pinner.model import (
     reservation_of,
     spec_of,
     started,
+)
+
+DAEMON = (OwnerReference("apps/v1", "DaemonSet", "d", "du", controller=True),)
+HELD = msgspec.structs.replace(
+    placeholder().metadata, deletion_timestamp=NOW.isoformat(), finalizers=("example.com/hold",)
 )
 
 
@@ -197,17 +204,88 @@ def test_a_machine_that_has_gone_leaves_nothing_of_ours_and_its_pods_to_others()
     assert "p1" in one.pods
 
 
-def test_a_pod_deleted_by_somebody_is_let_go_only_where_no_kubelet_is_and_after_its_grace() -> None:
-    one = corner(1)
-    leaving = msgspec.structs.replace(one.pods["p1"].metadata, deletion_timestamp=NOW.isoformat())
-    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], metadata=leaving)
-    assert kinds(one.decide()) == []
-    wake = one.decide().wake
-    assert wake is not None
-    one.now = wake
+def leaving(one: Pod, api_version: str = "apps/v1", kind: str = "ReplicaSet", grace: int = 600, **status: Any) -> Pod:
+    """A pod on the node that somebody has deleted, with its grace still to come."""
+    references = (OwnerReference(api_version, kind, "o", "ou", controller=True),)
+    meta = msgspec.structs.replace(
+        one.metadata,
+        deletion_timestamp=(NOW + timedelta(seconds=grace)).isoformat(),
+        deletion_grace_period_seconds=grace,
+        owner_references=references,
+    )
+    return msgspec.structs.replace(one, metadata=meta, status=msgspec.structs.replace(one.status, **status))
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+@pytest.mark.parametrize(
+    "owner", [(), ("apps/v1", "DaemonSet"), ("batch/v1", "Job"), ("apps/v1", "StatefulSet"), ("example.com/v1", "X")]
+)
+def test_a_deleted_pod_that_never_started_is_let_go_at_once_where_no_kubelet_is(owner: Any, pinned: bool) -> None:
+    one = corner(*((1,) if pinned else ()))
+    one.pods["p1"] = leaving(pod(1, node=NAME), *owner)
+    assert kinds(one.decide()) == [Confirm]
+    assert one.decide().wake == NOW + pins.LOOK_AGAIN, "should a kubelet be on its way"
+    one.do(one.decide().steps[0])
+    (step,) = one.decide().steps
+    assert isinstance(step, DeletePod)
+    assert step.grace == 0
+    assert step.why.reason is ReasonCode.POD_TERMINATING
     one.settle()
     assert one.pods == {}
     assert one.node is not None
+
+
+@pytest.mark.parametrize("sign", ["somebody else has renewed its Lease", "it has a CSINode"])
+def test_a_deleted_pod_keeps_its_grace_where_something_tells_of_a_kubelet(sign: str) -> None:
+    one = corner(signs=Signs(sign))
+    one.pods["p1"] = leaving(pod(1, node=NAME))
+    one.settle()
+    assert "p1" in one.pods
+
+
+WAITING = (ContainerStatus(name="main"),)
+BEGUN: dict[str, dict[str, Any]] = {
+    "a start": {"start_time": NOW.isoformat()},
+    "a container": {"container_statuses": WAITING},
+    "an init container": {"init_container_statuses": WAITING},
+}
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+def test_a_deleted_pod_that_a_kubelet_has_begun_with_keeps_its_grace(begun: str) -> None:
+    one = corner()
+    one.pods["p1"] = leaving(pod(1, node=NAME), **BEGUN[begun])
+    assert kinds(one.decide()) == []
+    assert "p1" in one.pods
+
+
+def test_what_finalizers_hold_and_what_lives_there_is_not_deleted_again() -> None:
+    one = corner()
+    one.pods["p1"] = leaving(pod(1, node=NAME), grace=0)
+    one.pods["p2"] = msgspec.structs.replace(
+        pod(2, node=NAME), metadata=msgspec.structs.replace(pod(2).metadata, owner_references=DAEMON)
+    )
+    assert kinds(one.decide()) == []
+
+
+def test_on_a_placeholder_that_others_hold_deleted_pods_are_let_go_too() -> None:
+    one = corner(node=msgspec.structs.replace(placeholder(), metadata=HELD))
+    one.pods["p1"] = leaving(pod(1, node=NAME), "apps/v1", "DaemonSet")
+    one.pods["p2"] = msgspec.structs.replace(
+        pod(2, node=NAME), metadata=msgspec.structs.replace(pod(2).metadata, owner_references=DAEMON)
+    )
+    for _ in range(3):
+        for step in one.decide().steps:
+            one.do(step)
+    assert set(one.pods) == {"p2"}
+
+
+def test_a_daemon_sets_pod_is_never_taken_away_alive_whatever_the_reservation_says() -> None:
+    one = corner(1, reservation=reservation_of(spec_of(1, intent="Delete")))
+    meta = msgspec.structs.replace(one.pods["p1"].metadata, owner_references=DAEMON)
+    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], metadata=meta)
+    one.settle()
+    assert (one.node, "p1" in one.pods) == (None, True)
 
 
 def test_pods_that_a_kubelet_refused_are_swept_and_no_more_than_allowed() -> None:
