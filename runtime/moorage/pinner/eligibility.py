@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from moorage.objects import Pod, Taint, Toleration
+from moorage.objects import Node, Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Fit, Reason, Verdict, gangs
 
@@ -86,6 +86,19 @@ def refuse_fit(verdict: Verdict, node: str) -> Refusal | Wait | Nominable | None
     if reasons <= _WANTS_RUNNING_NODE:
         return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
     return Refusal(ReasonCode.NODE_FULL if reasons <= _NO_ROOM else ReasonCode.DOES_NOT_FIT, text)
+
+
+def refuse_node(node: Node | None) -> Refusal | None:
+    """Why no pod is put on a Node, whichever pod: what is deleted goes, and takes its pods along; None when one may be.
+
+    Args:
+        node: the Node; None while there is none.
+    """
+    if node is None or node.metadata.deletion_timestamp is None:
+        return None
+    held = ", ".join(node.metadata.finalizers)
+    by = f", and finalizers hold it: {held}" if held else ""
+    return Refusal(ReasonCode.NODE_TERMINATING, f"node {node.metadata.name} is being deleted{by}")
 
 
 def refuse_eviction(pod: Pod, taints: Iterable[Taint]) -> Refusal | None:

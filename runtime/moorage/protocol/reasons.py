@@ -154,6 +154,12 @@ class ReasonCode(enum.Enum):
         "others that are spread over zones.",
         "Correct the label, or set allowNewZone for the node.",
     )
+    NODE_TERMINATING = _Meaning(
+        42,
+        "the node is being deleted",
+        "Somebody has deleted the Node, and finalizers of others hold it; what is pinned there is lost.",
+        "Plan the pods elsewhere; promise a node of this name once the Node is gone.",
+    )
     # The pod
     POD_NOT_FOUND = _Meaning(50, "there is no such pod", "The pod is gone, or was never there.", "Plan anew.")
     POD_UID_CHANGED = _Meaning(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from moorage.protocol import ReasonCode
 
+from .. import eligibility
 from ..names import marked
 from ..refusal import Refusal
 from . import adoption, ending, joining, late, pending, pins, placeholder
@@ -42,7 +43,8 @@ def decide(o: Observation, room: Room) -> Decision:
     if (not o.is_ours or o.late) and not (o.node.has_kubelet and o.made):
         if o.late and o.is_ours:
             return ending.end(o, Refusal(ReasonCode.NODE_FAILED, f"node {o.node_name} names no kubelet any more"))
-        return ending.end(o, Refusal(ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN))
+        whose = Refusal(ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN)
+        return ending.end(o, eligibility.refuse_node(o.node) or whose)
     if o.node.has_kubelet:
         return joining.decide(o, o.node, room)
     return placeholder.decide(o, o.node, room)

@@ -10,6 +10,7 @@ from moorage.objects import Node
 from moorage.protocol import ReasonCode
 from moorage.reservations import moment, rules
 
+from .. import eligibility
 from ..names import PREPARING, preparing
 from ..providers import Profile
 from ..refusal import Refusal
@@ -31,6 +32,8 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     found: Mapping[str, PinState] = pins.states(o)
     overdue = not node.ready and o.open and rules.expired(o.spec, o.now)
     binds: tuple[Step, ...] = ()
+    if (going := eligibility.refuse_node(node)) is not None:
+        found = pins.refused(found, going)
     left = nominations.recorded(o, found)
     if o.guarded and not overdue:
         binds, left, found = pins.bind(o, room, found)
@@ -43,6 +46,7 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
         return _never_ready(o, node, found, sweeps)
     if not node.ready or binds:
         message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
+        message = going.text if going is not None else message
         steps = (*binds, *sweeps, *(nominations.cleared(o, found) or edits.drop_lost(o, found)))
         return Decision(steps, "Joining", message, found, wake=wake, later=edits.note_done(o, node))
     nominating = nominations.plan(o, node, left, room, found)

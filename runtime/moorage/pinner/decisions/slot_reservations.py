@@ -14,6 +14,7 @@ from moorage.protocol import ReasonCode
 from moorage.reservations import SlotReservation, destinations, moment
 from moorage.scheduling import removal_marks
 
+from .. import eligibility
 from ..names import PIN_ANNOTATION, PLACEHOLDER_LABEL, STEERED_BY, preparing
 from ..promised.expected import Expectation
 from ..refusal import Refusal
@@ -98,6 +99,8 @@ def refuse(expected: Expectation, name: str, node: Node | None, now: datetime) -
     until = moment(expected.until)
     if node is None or until is None or until <= now:
         return Refusal(ReasonCode.DEADLINE_PASSED, f"nothing is expected on node {name} any more")
+    if (going := eligibility.refuse_node(node)) is not None:
+        return going
     why = against(node)
     return Refusal(ReasonCode.DOES_NOT_FIT, f"node {name}: {why}") if why else None
 

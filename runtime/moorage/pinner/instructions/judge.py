@@ -179,9 +179,11 @@ def _create(
     if refusal is not None:
         return Refused(Outcome.REJECTED, refusal)
     if o.node is not None and not o.made and not profile.late:  # which has another name, or is known by more than that
+        if (going := eligibility.refuse_node(o.node)) is not None:
+            return Refused(Outcome.REJECTED, going)
         real = o.node.has_kubelet
         return _refused(ReasonCode.NODE_IS_REAL if real else ReasonCode.NODE_FOREIGN, f"node {o.name} exists already")
-    if _ending(o, spec):
+    if _ending(o, spec) or (o.reservation is not None and eligibility.refuse_node(o.node) is not None):
         return Deferred()
     promise = _promise(promised, profile)
     if spec.promise is None and not profile.late and (refusal := strangers.refuse(promised, context.nodes)) is not None:
@@ -227,7 +229,9 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, context: Context, *, pinnabl
     state = pins.standing(str(ref), ref.uid, pod, spec, spec.named(o.name))
     if pod is None or state is not pins.PENDING:
         return state.result(ref)
-    refusal = eligibility.refuse_eviction(pod, spec.promise.taints) if spec.promise is not None else None
+    refusal = eligibility.refuse_node(o.node)
+    if refusal is None and spec.promise is not None:
+        refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
     if refusal is None and context.capped(pod):
         refusal = Refusal(ReasonCode.OWNER_CAPPED)
     if refusal is None and not pinnable:
@@ -244,6 +248,8 @@ def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: 
         return _refused(ReasonCode.PLACEHOLDER_MISSING, f"node {o.name} was never promised, nothing can be held on it")
     if _ending(o, spec):
         return _refused(ReasonCode.SUPERSEDED, f"the placeholder {o.name} is being removed")
+    if (going := eligibility.refuse_node(o.node)) is not None:
+        return Refused(Outcome.REJECTED, going)
     slots = [_slot(slot) for slot in action.slots]
     return _accepted(instruction, merging.with_slots(spec, slots, until=micro_time(instruction.deadline)))
 

@@ -16,7 +16,7 @@ from moorage.ops.concurrent import together
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 
-from .. import metrics
+from .. import eligibility, metrics
 from ..decisions import adoption
 from ..decisions.observation import PinState
 from ..decisions.signs import NONE
@@ -317,7 +317,7 @@ class Executor:
     async def _bind_if_room(self, name: str, step: Bind) -> bool:
         """Bind a pod unless the node has changed since it was admitted: asked at the last moment."""
         meta = step.pod.metadata
-        if not self._cluster.still_room(step.pod):
+        if eligibility.refuse_node(self._cluster.node(name)) or not self._cluster.still_room(step.pod):
             return False
         marks = {PIN_ANNOTATION: step.pin.instruction}
         node = self._cluster.node_name(name)

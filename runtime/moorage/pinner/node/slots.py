@@ -83,6 +83,8 @@ def _refuse_promised(cluster: ClusterState, pod: Pod, name: str, node: Node | No
     spec = cluster.reading(name).spec
     if node is None or spec.promise is None or not cluster.is_ours(name):
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
+    if (going := eligibility.refuse_node(node)) is not None:
+        return going
     if not node.has_kubelet and rules.expired(spec, now):
         return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
     return eligibility.refuse_eviction(pod, spec.promise.taints)

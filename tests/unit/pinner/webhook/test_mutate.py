@@ -19,7 +19,7 @@ from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.promised import expected
 from moorage.reservations import Owner, Promise
 from moorage.scheduling import Reason
-from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot
+from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Json, Scene, patched, pod, slot
 
 
 @pytest.fixture
@@ -87,6 +87,19 @@ def test_nodes_are_finished_one_after_the_other(scene: Scene) -> None:
     scene.node("node-1", slot(2))
     scene.node("node-2", slot(1))
     assert [node_of(scene.create(pod())) for _ in range(4)] == ["node-2", "node-1", "node-1", ""]
+
+
+@pytest.mark.parametrize("machine", [False, True])
+def test_on_a_node_that_is_being_deleted_nobody_is_pinned_and_the_pod_says_so(scene: Scene, machine: bool) -> None:
+    leaving = {"name": "node-1", "uid": "n-node-1", "deletionTimestamp": "2026-01-31T12:00:00Z", "finalizers": ["x/y"]}
+    marks = {"annotations": {RESERVATION_ANNOTATION: "r-node-1"}}
+    joined: Json = (
+        {"status": {"allocatable": PROMISE.allocatable, "nodeInfo": {"kubeletVersion": "v1"}}} if machine else {}
+    )
+    scene.node("node-1", slot(2), metadata={**leaving, **marks}, **joined)
+    created = scene.create(pod())
+    assert node_of(created) == ""
+    assert reason(created) == "node node-1 is being deleted, and finalizers hold it: x/y"
 
 
 def test_pods_of_nobody_who_is_expected_are_unchanged(scene: Scene) -> None:
