@@ -20,7 +20,7 @@ from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, MutatingWebhookConfiguration, Node, Pod
 from moorage.reservations import NodeReservation, SlotReservation, destinations, read
 
-from ..decisions import adoption, pins
+from ..decisions import adoption, kubelet, pins
 from ..names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK, preparing
 
 KIND_PODS = "Pod"
@@ -122,7 +122,7 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
                 marked.append(Leftover(KIND_NODE, name, "clean", _marks(changes), "cleaned of our marks", node))
         elif RESERVATION_ANNOTATION in node.metadata.annotations or PLACEHOLDER_LABEL in node.metadata.labels:
             for pod in held[name]:
-                if not pins.started(pod) and not pins.daemons_alive(pod):
+                if not kubelet.started(pod) and not pins.daemons_alive(pod):
                     detail = f"bound to placeholder {name}, which no machine has taken"
                     found_pods.append(Leftover(KIND_PODS, pod.key, "delete", detail, "deleted", pod))
             found_nodes.append(Leftover(KIND_NODE, name, "delete", "placeholder without a machine", "deleted", node))

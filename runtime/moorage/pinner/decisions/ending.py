@@ -9,7 +9,7 @@ from moorage.objects import Node
 from moorage.protocol import Outcome, ReasonCode
 
 from ..refusal import Refusal
-from . import nominations, pins
+from . import kubelet, nominations, pins
 from .observation import Observation, PinState
 from .steps import Confirm, Decision, DeleteNode, DeletePod, EndReservation, Step
 
@@ -77,7 +77,7 @@ def _doomed(o: Observation, why: Refusal) -> tuple[DeletePod, ...]:
     steps = (
         DeletePod(pod, pins.grace(o, pod), why)
         for pod in pins.here(o)
-        if not pins.started(pod) and pins.ours_to_delete(pod) and not pins.let_go(pod)
+        if not kubelet.started(pod) and pins.ours_to_delete(pod) and not pins.let_go(pod)
     )
     return tuple(step for step in steps if step.grace == 0 or step.pod.metadata.deletion_timestamp is None)
 

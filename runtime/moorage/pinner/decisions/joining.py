@@ -14,7 +14,7 @@ from .. import eligibility
 from ..names import PREPARING, preparing
 from ..providers import Profile
 from ..refusal import Refusal
-from . import adoption, edits, ending, nominations, pins
+from . import adoption, edits, ending, kubelet, nominations, pins
 from .observation import Observation, PinState, Room
 from .steps import Decision, DeletePod, PatchNode, Step
 
@@ -106,7 +106,7 @@ def _never_ready(o: Observation, node: Node, found: Mapping[str, PinState], swee
     deletions = tuple(
         DeletePod(pod, None, why)
         for pod in pins.here(o)
-        if not pins.started(pod)
+        if not kubelet.started(pod)
         and not pod.finished
         and pins.ours_to_delete(pod)
         and pod.metadata.deletion_timestamp is None

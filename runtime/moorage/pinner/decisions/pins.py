@@ -11,9 +11,9 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin, Spec, merging, moment, rules
 
 from .. import eligibility
-from ..names import PIN_ANNOTATION, PREPARING
+from ..names import PREPARING
 from ..refusal import Nominable, Refusal, Wait
-from . import late, nominations
+from . import kubelet, late, nominations
 from .observation import Observation, PinState, Room
 from .steps import Bind, DeletePod
 
@@ -171,18 +171,11 @@ def here(o: Observation) -> tuple[Pod, ...]:
     return tuple(pod for pod in o.pods if pod.metadata.uid in uids)
 
 
-def started(pod: Pod) -> bool:
-    """Whether a container of the pod has ever run."""
-    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
-    return any(s.state.running is not None or s.state.terminated is not None or s.restart_count for s in statuses)
-
-
 def ours_to_delete(pod: Pod) -> bool:
     """Whether the admission policy of the chart lets us delete a bound pod: what runs must have been pinned by us."""
     if daemons_alive(pod):
         return False
-    pinned = PIN_ANNOTATION in pod.metadata.annotations
-    return pinned or pod.status.start_time is None or pod.status.phase == "Failed"
+    return kubelet.marked(pod) or pod.status.start_time is None or pod.status.phase == "Failed"
 
 
 def daemons_alive(pod: Pod) -> bool:
@@ -243,9 +236,10 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
     left = dict(o.sweeps_left)
     swept = []
     for pod in o.pods:
-        if not (o.open or pod.metadata.uid in uids) or pod.metadata.deletion_timestamp is not None:
+        pinned = pod.metadata.uid in uids or kubelet.marked(pod)
+        if not (o.open or pinned) or pod.metadata.deletion_timestamp is not None:
             continue
-        why = _refused_by_kubelet(pod) or (_unstartable(pod, room) if pod.metadata.uid in uids else None)
+        why = _refused_by_kubelet(pod, pinned=pinned) or (_unstartable(pod, room) if pod.metadata.uid in uids else None)
         owner = pod.metadata.controller()
         if why is None or owner is None or not eligibility.recreated(pod):
             continue
@@ -263,15 +257,16 @@ def _created_by(pod: Pod, last: datetime | None) -> bool:
     return created is not None and last is not None and created <= last + STORED_BY
 
 
-def _refused_by_kubelet(pod: Pod) -> Refusal | None:
-    reason = pod.status.reason
-    if pod.status.phase != "Failed" or not (reason.startswith("OutOf") or reason == "NodeAffinity") or started(pod):
+def _refused_by_kubelet(pod: Pod, *, pinned: bool) -> Refusal | None:
+    """Why a kubelet has not run a pod. Of others' pods, only what our promise can have caused is ours to clear."""
+    if not (kubelet.refused(pod) if pinned else kubelet.refused_for_room(pod)):
         return None
-    return Refusal(ReasonCode.POD_CHANGED, f"the kubelet refused the pod: {reason}: {pod.status.message}".rstrip(": "))
+    why = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
+    return Refusal(ReasonCode.POD_CHANGED, f"the kubelet refused the pod: {why}".rstrip(": "))
 
 
 def _unstartable(pod: Pod, room: Room) -> Refusal | None:
-    if pod.finished or started(pod) or pod.status.start_time is not None:
+    if pod.finished or kubelet.started(pod) or pod.status.start_time is not None:
         return None
     misplaced = room.misplaced(pod)
     return Refusal(ReasonCode.POD_CHANGED, misplaced.text) if misplaced is not None else None

@@ -18,7 +18,7 @@ from .. import eligibility
 from ..names import PIN_ANNOTATION, PLACEHOLDER_LABEL, STEERED_BY, preparing
 from ..promised.expected import Expectation
 from ..refusal import Refusal
-from . import pins
+from . import kubelet
 
 HARD, OFF = "hard", "off"
 """Of the ways to put pods there: the node's name is given to them; nothing is done for SlotReservations."""
@@ -108,4 +108,5 @@ def refuse(expected: Expectation, name: str, node: Node | None, now: datetime) -
 def may_be_stuck(pod: Pod) -> bool:
     """Whether a pod was pinned to a node that runs, and has not started there: it may have to be swept."""
     by = pod.metadata.annotations.get(PIN_ANNOTATION, "")
-    return by.startswith(STEERED_BY) and pod.status.phase in ("", "Pending", "Failed") and not pins.started(pod)
+    waits = pod.status.phase in ("", "Pending") and not kubelet.started(pod)
+    return by.startswith(STEERED_BY) and (waits or kubelet.refused(pod))

@@ -321,14 +321,6 @@ def test_pods_that_nobody_surely_creates_again_are_never_swept(owner: tuple[str,
     assert kinds(one.decide()) == []
 
 
-@pytest.mark.parametrize("reason", ["Evicted", "UnexpectedAdmissionError", ""])
-def test_other_failures_are_not_ours_to_sweep(reason: str) -> None:
-    one = corner(1, node=joined(placeholder(), ready=False))
-    status = msgspec.structs.replace(one.pods["p1"].status, phase="Failed", reason=reason)
-    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], status=status)
-    assert kinds(one.decide()) == []
-
-
 def test_a_misplaced_pod_on_a_placeholder_is_deleted_without_grace_after_a_look() -> None:
     one = corner(1, misplaced=frozenset({"u1"}))
     assert kinds(one.decide()) == [Confirm]
