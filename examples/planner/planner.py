@@ -15,7 +15,7 @@ from kubernetes import client, config
 
 ALLOCATABLE = {"cpu": "4", "memory": "8Gi", "pods": "58"}  # what all pods on the node may use together
 LABELS = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-LASTING = 600  # seconds within which the node must join
+LASTING = 480  # seconds within which the node must join
 LISTEN = os.environ.get("PLANNER_LISTEN", "127.0.0.1:50051")
 BEAT = 5  # seconds between two signs of life; the protocol allows 15
 PINGS = [("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000)]  # pinners ping every 30 s, gRPC allows 300

@@ -20,7 +20,7 @@ plan FILE` names every mistake with its line.
 
 ```yaml
 plan: first-pods
-deadline: 10m
+deadline: 8m
 templates:
   large:
     allocatable: {cpu: "4", memory: 15Gi, pods: 58}

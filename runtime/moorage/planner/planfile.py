@@ -19,7 +19,9 @@ from .plan import Plan, PlannedNode, Rebalance, Wanted
 
 REBALANCE = "rebalance"
 """The kind of a plan that drains nodes."""
-DEADLINE = timedelta(minutes=10)
+DEADLINE = timedelta(minutes=8)
+"""Below the 10 minutes of a Deployment's progressDeadlineSeconds: pods that come late go elsewhere before their rollout
+is reported failed (apps/v1, ``SetDefaults_Deployment``)."""
 DRAIN_DEADLINE = timedelta(hours=1)
 MAX_DEADLINE = timedelta(hours=24)
 MAX_NODES = 5000

@@ -149,7 +149,7 @@ def test_a_rebalancing_is_no_plan_where_it_is_switched_off(tmp_path: Path) -> No
 
 def test_defaults() -> None:
     plan = planfile.read("/plans/friday.yaml", b"nodes: [{name: n, existing: true}]")
-    assert (plan.name, plan.lasting, plan.needs_cluster) == ("friday", timedelta(minutes=10), None)
+    assert (plan.name, plan.lasting, plan.needs_cluster) == ("friday", timedelta(minutes=8), None)
 
 
 def test_a_plan_of_nothing_is_one() -> None:
@@ -209,7 +209,7 @@ def test_zones_static_pods_and_long_names_that_are_meant() -> None:
         ("nodes:\n- existing: true", "line 2: nodes: name is missing"),
         ("nodes: 7", "line 1: nodes: 7 is not a list"),
         ("deadline: 10", 'line 1: deadline: 10 is not a text; write "10" in quotes'),
-        ("deadline: 10 minutes", "line 1: deadline: '10 minutes' does not look like 10m"),
+        ("deadline: 10 minutes", "line 1: deadline: '10 minutes' does not look like 8m"),
         ("deadline: 25h", "line 1: deadline: 25h is not more than 0 and at most 24h"),
         ("deadline: 0s", "line 1: deadline: 0s is not more than 0 and at most 24h"),
         ("plan: a\nplan: b", "line 2: 'plan' is there twice"),
