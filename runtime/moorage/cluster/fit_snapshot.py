@@ -39,6 +39,7 @@ class FitSnapshot:
         as_promised: returns the promised form of a Node, from its name and its current state; None when nothing is
             promised.
         claimed: pods that are being bound, with their node, whether or not the API server knows already.
+        is_claimed: whether the pod with a key is among them.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class FitSnapshot:
         nodes: Latest[Node],
         as_promised: Callable[[str, Node], Node | None],
         claimed: Callable[[], Iterable[tuple[Pod, str]]],
+        is_claimed: Callable[[str], bool],
     ) -> None:
         self._caches, self._nodes = caches, nodes
-        self._as_promised, self._claimed = as_promised, claimed
+        self._as_promised, self._claimed, self._is_claimed = as_promised, claimed, is_claimed
         self._unread: dict[_Id, Unreadable[Any]] = {}
         self._unread_daemons: dict[str, Unreadable[DaemonSet]] = {}
         self._only_named: set[_Id] = set()  # objects of which not even the readable fields may be counted
@@ -79,6 +81,12 @@ class FitSnapshot:
             self.snapshot.delete(type(change.object), change.object.key)
         else:
             self.snapshot.apply(change.new)
+
+    def daemons_changed(self, change: Change[DaemonSet]) -> None:
+        """A DaemonSet has changed. Most changes are of its status, which says nothing about pods to come."""
+        old, new = change.old, change.new
+        if old is None or new is None or (old.metadata.uid, old.spec) != (new.metadata.uid, new.spec):
+            self.coming.changed(change.object.key)
 
     def place_node(self, name: str) -> bool:
         """Set the current and the promised state of a Node. Returns whether its offer has changed."""
@@ -172,9 +180,6 @@ class FitSnapshot:
         kind, key = which
         states = (cache.get(key) for cache in self._caches.all if cache.resource.type is kind)
         return next((each for each in states if each is not None), None)
-
-    def _is_claimed(self, key: str) -> bool:
-        return any(pod.key == key for pod, _ in self._claimed())
 
     def _count_unread(self, which: _Id) -> None:
         """Count the readable fields of an object, and mark the verdicts that depend on the others as doubtful."""

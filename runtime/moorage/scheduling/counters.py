@@ -32,6 +32,7 @@ class Counters:
         self.classes: dict[bytes, PodClass] = {}
         self.spreads: dict[SpreadKey, SpreadCount] = {}
         self._matching: dict[Terms, Matching] = {}
+        self._reading: list[Matching] = []  # those that select namespaces by their labels
         self._carriers: dict[Term, Carriers] = {}
         self._index()
 
@@ -73,8 +74,7 @@ class Counters:
         """Set a namespace's labels (None: it does not exist), and count again what reads them."""
         if labels == self.namespaces.get(name):
             return
-        classes = [pod_class for pod_class in self.classes.values() if pod_class.namespace == name]
-        reading = [each for each in self._matching.values() if any(term.reads_namespaces for term in each.terms)]
+        classes, reading = self._class_index.within(name), self._reading
         for matching in reading:
             for pod_class in classes:
                 self._leave(pod_class, matching)
@@ -112,6 +112,7 @@ class Counters:
                 needed |= {id(matching) for matching in (counts.near, *counts.away)}
             needed |= {id(self._carriers[term]) for term in pod_class.anti_affinity}
         self._matching = {key: value for key, value in self._matching.items() if id(value) in needed}
+        self._reading = [matching for matching in self._reading if id(matching) in needed]
         self._carriers = {key: value for key, value in self._carriers.items() if id(value) in needed}
         self.spreads = {key: value for key, value in self.spreads.items() if id(value) in needed}
         for pod_class in self.classes.values():
@@ -141,6 +142,8 @@ class Counters:
         matching = self._matching.get(terms)
         if matching is None:
             matching = self._matching[terms] = Matching(terms, self._nodes)
+            if any(term.reads_namespaces for term in terms):
+                self._reading.append(matching)
             self._matching_index.add(matching, *_narrowest(terms))
             classes = self._class_index.candidates(*_narrowest(terms))
             self._join(matching, (c for c in classes if matching.includes(c.namespace, c.labels, self.namespaces)))

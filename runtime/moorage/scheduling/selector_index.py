@@ -8,7 +8,7 @@ only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from .selectors import Requirement, Selector
@@ -79,6 +79,10 @@ class LabelIndex(Generic[Item]):
             by_value = self._by_label.get((item.namespace, key))
             if by_value is not None:
                 by_value.setdefault(value, []).append(item)
+
+    def within(self, namespace: str) -> Sequence[Item]:
+        """Return the items of a namespace."""
+        return self._all.get(namespace, ())
 
     def candidates(self, namespaces: Namespaces, selector: Selector) -> Iterator[Item]:
         """Yield the items that a selector may select."""

@@ -27,6 +27,7 @@ class Storage:
         version: changes with each object.
         attached_to: the attachments, by node.
         claims_of: the claims, by the volume that they name.
+        waiting_for: the claims whose volume is not known, by their storage class, which decides about them.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,8 @@ class Storage:
         self.attachments: dict[str, VolumeAttachment] = {}
         self.attached_to: dict[str, dict[str, VolumeAttachment]] = {}
         self.claims_of: dict[str, set[str]] = {}
+        self.waiting_for: dict[str, set[str]] = {}
+        self._attachments_of: dict[str, set[str]] = {}  # by the volume that they attach
 
     def put(self, kind: type[KubeObject], key: str, thing: KubeObject | None) -> set[str] | None:
         """Replace or remove an object.
@@ -54,8 +57,7 @@ class Storage:
         if kind is PersistentVolumeClaim:
             self._put_claim(key, thing if isinstance(thing, PersistentVolumeClaim) else None)
         elif kind is PersistentVolume:
-            _replace(self.volumes, key, thing if isinstance(thing, PersistentVolume) else None)
-            nodes = {each.spec.node_name for each in self.attachments.values()}
+            nodes = self._put_volume(key, thing if isinstance(thing, PersistentVolume) else None)
         elif kind is StorageClass:
             _replace(self.classes, key, thing if isinstance(thing, StorageClass) else None)
         elif kind is CsiNode:
@@ -85,14 +87,28 @@ class Storage:
 
     def _put_claim(self, key: str, claim: PersistentVolumeClaim | None) -> None:
         old = self.claims.pop(key, None)
-        if old is not None and old.spec.volume_name:
-            self.claims_of[old.spec.volume_name].discard(key)
-            if not self.claims_of[old.spec.volume_name]:
-                del self.claims_of[old.spec.volume_name]
+        if old is not None:
+            if old.spec.volume_name:
+                _leave(self.claims_of, old.spec.volume_name, key)
+            _leave(self.waiting_for, class_name(old), key)
         if claim is not None:
             self.claims[key] = claim
             if claim.spec.volume_name:
                 self.claims_of.setdefault(claim.spec.volume_name, set()).add(key)
+            self._wait(key, claim)
+
+    def _wait(self, key: str, claim: PersistentVolumeClaim) -> None:
+        """Take note of whether the storage class decides about a claim, or its volume does."""
+        if claim.spec.volume_name in self.volumes:
+            _leave(self.waiting_for, class_name(claim), key)
+        else:
+            self.waiting_for.setdefault(class_name(claim), set()).add(key)
+
+    def _put_volume(self, key: str, volume: PersistentVolume | None) -> set[str]:
+        _replace(self.volumes, key, volume)
+        for claim in self.claims_of.get(key, ()):
+            self._wait(claim, self.claims[claim])
+        return {self.attachments[each].spec.node_name for each in self._attachments_of.get(key, ())}
 
     def _put_attachment(self, key: str, attachment: VolumeAttachment | None) -> set[str]:
         old = self.attachments.pop(key, None)
@@ -102,10 +118,12 @@ class Storage:
             self.attached_to[old.spec.node_name].pop(key, None)
             if not self.attached_to[old.spec.node_name]:
                 del self.attached_to[old.spec.node_name]
+            _leave(self._attachments_of, _attached(old), key)
         if attachment is not None:
             nodes.add(attachment.spec.node_name)
             self.attachments[key] = attachment
             self.attached_to.setdefault(attachment.spec.node_name, {})[key] = attachment
+            self._attachments_of.setdefault(_attached(attachment), set()).add(key)
         return nodes
 
 
@@ -119,3 +137,17 @@ def _replace(things: dict[str, Thing], key: str, thing: Thing | None) -> None:
         things.pop(key, None)
     else:
         things[key] = thing
+
+
+def _leave(index: dict[str, set[str]], value: str, key: str) -> None:
+    """Remove a key from an index, and an empty value with it."""
+    keys = index.get(value)
+    if keys is not None:
+        keys.discard(key)
+        if not keys:
+            del index[value]
+
+
+def _attached(attachment: VolumeAttachment) -> str:
+    """The volume of an attachment; empty for one that names none (an inline volume)."""
+    return attachment.spec.source.persistent_volume_name or ""

@@ -65,7 +65,7 @@ def caches() -> FitCaches:
 def test_daemon_sets_pods_to_come_take_room_where_something_is_promised(
     caches: FitCaches, promise: Any, room: str
 ) -> None:
-    layout = FitSnapshot(caches, Latest(caches.nodes), promise, lambda: ())
+    layout = FitSnapshot(caches, Latest(caches.nodes), promise, lambda: (), lambda _: False)
     for each in caches.pods:
         layout.snapshot.apply(each)
     layout.place_node("n")
@@ -78,7 +78,11 @@ def test_a_node_offers_something_else_when_its_promise_changes_and_nothing_when_
 ) -> None:
     promised = [True]
     layout = FitSnapshot(
-        caches, Latest(caches.nodes), lambda name, node: as_promised(name, node) if promised[0] else None, lambda: ()
+        caches,
+        Latest(caches.nodes),
+        lambda name, node: as_promised(name, node) if promised[0] else None,
+        lambda: (),
+        lambda _: False,
     )
     assert layout.place_node("n")
     assert not layout.place_node("n")

@@ -55,6 +55,22 @@ def selects(promise: Promise, node: Node) -> bool:
     return all(labels.get(key) == value for key, value in promise.match_labels.items())
 
 
+def anchor(promise: Promise) -> str:
+    """What the Nodes are found by that a promise means; empty when that is by their labels only.
+
+    Each of them has it among its ``anchors``.
+    """
+    if promise.provider_id:
+        return f"machine {promise.provider_id}"
+    return f"claim {promise.node_claim}" if promise.node_claim else ""
+
+
+def anchors(node: Node) -> list[str]:
+    """By what promises may find a Node."""
+    claims = [f"claim {name}" for name in _claims(node)] if node.metadata.owner_references else []
+    return [f"machine {node.spec.provider_id}", *claims] if node.spec.provider_id else claims
+
+
 def _claims(node: Node) -> set[str]:
     owners = node.metadata.owner_references
     return {each.name for each in owners if each.kind == "NodeClaim" and each.api_version.startswith(KARPENTER_PREFIX)}

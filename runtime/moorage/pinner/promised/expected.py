@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
+from heapq import heappop, heappush
+from itertools import takewhile, zip_longest
 
 import msgspec
 
@@ -114,15 +115,18 @@ class Expected:
         self._expectations: dict[str, Expectation] = {}
         self._nodes: defaultdict[OwnerKey, set[str]] = defaultdict(set)
         self._free: dict[str, tuple[Slot, ...]] = {}  # node to its slots, with the pods that are still to come
+        self._open: set[str] = set()  # the nodes to which some are still to come
         self._held: dict[str, tuple[Slot, ...]] = {}  # node to the slots whose pods are simulated
-        self._claims: dict[str, Claim] = {}
+        self._claims: dict[str, Claim] = {}  # in the order in which they are forgotten
+        self._claims_on: defaultdict[str, dict[str, Claim]] = defaultdict(dict)  # the same by reservation
+        self._ends: list[tuple[datetime, str]] = []  # a heap of when nodes expect nobody any more, or did not once
 
     # --- reading ---
 
     @property
     def any(self) -> bool:
         """Whether a pod is still to come to any node."""
-        return any(self._free.values())
+        return bool(self._open)
 
     @property
     def nothing(self) -> bool:
@@ -184,6 +188,9 @@ class Expected:
             self._expectations[name] = expectation
             for slot in expectation.slots:
                 self._nodes[key_of(slot.owner)].add(name)
+            until = moment(expectation.until)
+            if until is not None and (before is None or before.until != expectation.until):
+                heappush(self._ends, (until, name))
         if before is not None or expectation is not None:
             self.refresh(name)
 
@@ -217,11 +224,12 @@ class Expected:
         Returns:
             Those claims.
         """
-        known = self._expectations.items()
-        over = [name for name, expected in known if (until := moment(expected.until)) and until <= now]
-        for name in over:
-            self.reserve(name, None)
-        late = [claim for claim in self._claims.values() if claim.until <= self._monotonic()]
+        while self._ends and self._ends[0][0] <= now:
+            _, name = heappop(self._ends)
+            until = moment(self._expectations[name].until) if name in self._expectations else None
+            if until is not None and until <= now:
+                self.reserve(name, None)
+        late = list(takewhile(lambda claim: claim.until <= self._monotonic(), self._claims.values()))
         for claim in late:
             self.release(claim)
         return late
@@ -252,6 +260,7 @@ class Expected:
         metadata = msgspec.structs.replace(pod.metadata, name=f"{name}:claim:{id}", uid=id)
         known, node = msgspec.structs.replace(pod, metadata=metadata), self._node_name(name)
         claim = self._claims[id] = Claim(id, known, node, name, self._monotonic() + CLAIM_LASTS)
+        self._claims_on[name][id] = claim
         if node in self._snapshot().nodes.slots:
             self._snapshot().place(known, node)
         self.refresh(name)
@@ -274,6 +283,10 @@ class Expected:
     def _drop(self, claim: Claim) -> bool:
         if self._claims.pop(claim.id, None) is None:
             return False
+        on_node = self._claims_on[claim.reserved]
+        del on_node[claim.id]
+        if not on_node:
+            del self._claims_on[claim.reserved]
         self._snapshot().remove(claim.pod.key)
         return True
 
@@ -289,15 +302,23 @@ class Expected:
                     known.pop(name, None)
                 else:
                     known[name] = slots
+                self._note_open(name)
 
     def _count(self, name: str, beside: Sequence[Pod]) -> None:
         """See which slots of a node are free."""
         expectation = self._expectations.get(name)
         self._free.pop(name, None)
         if expectation is not None:
-            claimed = (claim.pod for claim in self._claims.values() if claim.reserved == name)
+            claimed = (claim.pod for claim in self._claims_on.get(name, {}).values())
             left = expectation.left([*self._pods_on(name), *claimed, *beside])
             self._free[name] = left if any(slot.count for slot in left) else ()
+        self._note_open(name)
+
+    def _note_open(self, name: str) -> None:
+        if self._free.get(name):
+            self._open.add(name)
+        else:
+            self._open.discard(name)
 
     def _left(self, name: str, pod: Pod) -> int:
         return sum(slot.count for slot in self._free.get(name, ()) if rules.belongs_to(pod, slot.owner))

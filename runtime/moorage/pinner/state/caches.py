@@ -13,10 +13,13 @@ from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.reservations import NodeReservation, SlotReservation
 
+from ..decisions import late
 from ..promised.expected import owner_keys
 
 WAITING = "waiting"
 """Pods without a node, by their owners."""
+ANCHORS = "anchors"
+"""Nodes by what late promises find them by."""
 
 
 def _waiting(pod: Pod) -> Iterable[str]:
@@ -37,6 +40,7 @@ class Caches(FitCaches):
     def over(cls, transport: Transport) -> Caches:
         """Caches that nobody runs yet."""
         kept = cls.for_fit(transport, **{WAITING: _waiting})
+        kept["nodes"] = WatchCache(transport, resources.NODES, indexes={ANCHORS: late.anchors})
         return cls(
             reservations=WatchCache(transport, resources.NODE_RESERVATIONS),
             slot_reservations=WatchCache(transport, resources.SLOT_RESERVATIONS, optional=True),

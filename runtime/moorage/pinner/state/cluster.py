@@ -203,7 +203,7 @@ class ClusterState(Following):
         promise = self.reading(name).spec.promise
         if promise is None or not self._machines.waits(name):
             return None
-        meant = (each.metadata.name for each in self._caches.nodes if late.selects(promise, each))
+        meant = (each.metadata.name for each in self._meant(promise))
         free = (node for each in meant if not self.reserved_as(each) and (node := self.nodes.get(each)) is not None)
         return self._machines.choose(name, reservation.metadata.creation_timestamp or "", free)
 

@@ -19,7 +19,7 @@ from moorage.cluster.fit_snapshot import FitSnapshot
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import HOLD, NodeReservation, Reading, SlotReservation, Spec, read, rules
+from moorage.reservations import HOLD, NodeReservation, Promise, Reading, SlotReservation, Spec, read, rules
 from moorage.scheduling import Snapshot
 
 from ..decisions import late, slot_reservations
@@ -27,7 +27,7 @@ from ..names import FINALIZER
 from ..promised.expected import Expectation, Expected
 from ..promised.manifest import as_promised
 from ..refusal import Refusal
-from .caches import Caches
+from .caches import ANCHORS, Caches
 from .machines import Machines
 from .unstored import Intents
 
@@ -81,11 +81,12 @@ class Following:
         self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
+        self._arrivals_everywhere = 0  # how often that of all nodes may have been
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
         self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
         self._unusable: Exception | None = None
         self._ended = asyncio.Event()
-        self._layout = FitSnapshot(caches, self.nodes, self._as_promised, self._claimed)
+        self._layout = FitSnapshot(caches, self.nodes, self._as_promised, self._claimed, self._is_claimed)
         self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
         self._subscriptions = tuple(self._subscribe())
 
@@ -177,7 +178,7 @@ class Following:
         """Count a pod on a node from now on."""
         if (before := self.claims.get(pod.key)) is not None:  # of a pod whose name is another's now
             self._admitted[before.node].discard(pod.key)
-        self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
+        self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals_at(node))
         self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
         self._recount(node)
@@ -211,7 +212,10 @@ class Following:
     def still_room(self, pod: Pod) -> bool:
         """Whether nothing came to the node since the pod was admitted: then it still fits."""
         claim = self.claims.get(pod.key)
-        return claim is not None and claim.arrivals == self._arrivals[claim.node]
+        return claim is not None and claim.arrivals == self._arrivals_at(claim.node)
+
+    def _arrivals_at(self, node: str) -> int:
+        return self._arrivals_everywhere + self._arrivals[node]
 
     def landed(self, pod: Pod) -> None:
         """The API server has bound a claimed pod."""
@@ -244,7 +248,7 @@ class Following:
         yield caches.slot_reservations.subscribe(lambda change: self._enqueue_slots(change.object.metadata.name))
         yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
         yield self._follow(caches.pods, self._on_pod)
-        yield self._follow(caches.daemon_sets, lambda change: self._layout.coming.changed(change.object.key))
+        yield self._follow(caches.daemon_sets, self._layout.daemons_changed)
 
     def _follow(self, cache: WatchCache[Any], changed: Callable[[Change[Any]], None]) -> Callable[[], None]:
         def told(change: Change[Any]) -> None:
@@ -259,9 +263,11 @@ class Following:
         try:
             if item is None:
                 self._trust(kind, key)
-            elif self._layout.doubt(kind, key, item):
-                for name in (item.rest.spec.node_name,) if kind is Pod else map(self.node_name, tuple(self._readings)):
-                    self._arrivals[name] += 1  # who was admitted there is judged again
+            elif self._layout.doubt(kind, key, item):  # who was admitted there is judged again
+                if kind is Pod:
+                    self._arrivals[item.rest.spec.node_name] += 1
+                else:
+                    self._arrivals_everywhere += 1
         except Exception as error:
             fields = {"kind": cache.resource.kind, "object": key}
             logger.critical("fit snapshot cannot be built anew, the term ends", extra=fields, exc_info=error)
@@ -281,6 +287,11 @@ class Following:
             pod = self.pods.get(key)
             if pod is not None and pod.metadata.uid == claim.uid:
                 yield pod, claim.node
+
+    def _is_claimed(self, key: str) -> bool:
+        """Whether a pod is being bound; pods that only hold room have keys that no real one has."""
+        claim, pod = self.claims.get(key), self.pods.get(key)
+        return claim is not None and pod is not None and pod.metadata.uid == claim.uid
 
     def _on_reservation(self, change: Change[NodeReservation]) -> None:
         name = change.object.metadata.name
@@ -331,9 +342,14 @@ class Following:
         for each in changed:
             self._place_node(each)
         if sought is not None:  # what else it would have meant is for somebody else now
-            changed += [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]
+            changed += [each.metadata.name for each in self._meant(sought)]
         for each in dict.fromkeys(changed):
             self._offer(each)
+
+    def _meant(self, promise: Promise) -> Iterator[Node]:
+        """The Nodes that the promise of a late reservation means."""
+        anchor, nodes = late.anchor(promise), self._caches.nodes
+        return (each for each in (nodes.by(ANCHORS, anchor) if anchor else nodes) if late.selects(promise, each))
 
     def _is_wanted(self, name: str) -> bool:
         """Whether the node of a reservation is still to come."""

@@ -17,7 +17,9 @@ class Machines:
     def __init__(self) -> None:
         self._named: dict[str, str] = {}  # Node to the reservation that has it
         self._seeking: dict[str, Promise] = {}  # reservations that wait for their Node
+        self._anchored: dict[str, dict[str, Promise]] = {}  # the same by what they find it by (``late.anchor``)
         self._chosen: dict[str, str] = {}  # those of them that are about to learn one, and which
+        self._chosen_by: dict[str, str] = {}  # the same the other way round
         self._nobodys: dict[str, tuple[str, datetime]] = {}  # Nodes that wait for nobody: uid, and since when
 
     def owner(self, node: str) -> str:
@@ -37,11 +39,14 @@ class Machines:
             name: of the Node.
             node: the Node; None when it is gone.
         """
-        chosen = next((each for each, machine in self._chosen.items() if machine == name), "")
-        if chosen or node is None:
+        chosen = self._chosen_by.get(name, "")
+        if chosen or node is None or not self._seeking:
             return chosen
-        meant = (each for each, promise in self._seeking.items() if late.selects(promise, node))
-        return next((each for each in meant if each not in self._chosen), "")
+        for anchor in (*late.anchors(node), ""):
+            for each, promise in self._anchored.get(anchor, {}).items():
+                if each not in self._chosen and late.selects(promise, node):
+                    return each
+        return ""
 
     def learned(self, name: str, before: str, node: str) -> None:
         """Take note of which Node a reservation has now.
@@ -63,10 +68,16 @@ class Machines:
             The promise that it waited for until now, when it does no more; None otherwise.
         """
         sought = self._seeking.pop(name, None)
+        if sought is not None:
+            anchored = self._anchored[late.anchor(sought)]
+            del anchored[name]
+            if not anchored:
+                del self._anchored[late.anchor(sought)]
         if promise is not None:
             self._seeking[name] = promise
+            self._anchored.setdefault(late.anchor(promise), {})[name] = promise
             return None
-        self._chosen.pop(name, None)
+        self._unchoose(name)
         return sought
 
     def choose(self, name: str, since: str, nodes: Iterable[Node]) -> Node | None:
@@ -77,13 +88,18 @@ class Machines:
             since: when it was made (RFC 3339).
             nodes: those that no reservation has.
         """
-        self._chosen.pop(name, None)
-        others = set(self._chosen.values())
-        free = (each for each in nodes if each.metadata.name not in others)
+        self._unchoose(name)
+        free = (each for each in nodes if each.metadata.name not in self._chosen_by)
         found = late.choose(self._seeking[name], since, free)
         if found is not None:
             self._chosen[name] = found.metadata.name
+            self._chosen_by[found.metadata.name] = name
         return found
+
+    def _unchoose(self, name: str) -> None:
+        machine = self._chosen.pop(name, None)
+        if machine is not None:
+            del self._chosen_by[machine]
 
     def unclaimed(self, node: Node, now: datetime) -> datetime:
         """Since when it is known that a Node waits for nobody.

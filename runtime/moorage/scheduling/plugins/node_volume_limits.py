@@ -76,7 +76,7 @@ class NodeVolumeLimits(Plugin[_PodClass]):
         elif kind is PersistentVolume:
             self._resolve(set(self._storage.claims_of.get(key, ())))
         elif kind is StorageClass:
-            self._resolve(list(self._claim_classes))
+            self._resolve(set(self._storage.waiting_for.get(key, ())))
         for name in nodes & self._nodes.slots.keys():
             slot = self._nodes.slots[name]
             if kind is CsiNode:
