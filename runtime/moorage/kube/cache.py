@@ -182,17 +182,30 @@ class WatchCache(Generic[T]):
         Returns:
             A function that ends the subscription. It may be called twice.
         """
+        unsubscribe, steps = self.subscribe_in_steps(callback, unread=unread)
+        for _ in steps:
+            pass
+        return unsubscribe
+
+    def subscribe_in_steps(
+        self, callback: Changed[T], *, unread: Unread[T] | None = None
+    ) -> tuple[Callable[[], None], Iterator[None]]:
+        """As ``subscribe``; the objects of now are reported by the caller's steps, and others may run in between.
+
+        Args:
+            callback: as for ``subscribe``.
+            unread: as for ``subscribe``.
+
+        Returns:
+            The function that ends the subscription, and the steps; each reports one object.
+        """
         subscriber = Subscriber(self.resource.kind, callback, unread)
-        for obj in self:
-            subscriber.tell(Change(Kind.ADDED, None, obj))
-        for key, item in self._unread.items():
-            subscriber.tell_unread(key, item)
         self._subscribers = [*self._subscribers, subscriber]
 
         def unsubscribe() -> None:
             self._subscribers = [s for s in self._subscribers if s is not subscriber]
 
-        return unsubscribe
+        return unsubscribe, subscriber.catch_up(self._objects, self._unread)
 
     # --- following the server ---
 

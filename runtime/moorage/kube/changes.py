@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
@@ -77,6 +77,32 @@ class Subscriber(Generic[T]):
         self.changed = changed
         self._unread = unread
         self._failures: dict[str, _Failure[T]] = {}
+        self._untold: dict[str, None] = {}  # keys of objects whose turn in ``catch_up`` has not come
+
+    def catch_up(self, objects: Mapping[str, T], unread: Mapping[str, Unreadable[T]]) -> Iterator[None]:
+        """Deliver the objects of now, one for each step: first as ADDED, then those that are unreadable.
+
+        An object that changes before its turn is delivered then, in its newest state. A deletion is delivered at once.
+
+        Args:
+            objects: the cache's, by key; it may change between two steps.
+            unread: those that are unreadable, likewise.
+        """
+        self._untold = dict.fromkeys(objects)
+        return self._catch_up(tuple(objects), objects, unread)
+
+    def _catch_up(
+        self, keys: Iterable[str], objects: Mapping[str, T], unread: Mapping[str, Unreadable[T]]
+    ) -> Iterator[None]:
+        for key in keys:
+            if key in self._untold:
+                del self._untold[key]
+                self.tell(Change(Kind.ADDED, None, objects[key]))
+                yield
+        for key in tuple(unread):
+            if (item := unread.get(key)) is not None:
+                self.tell_unread(key, item)
+                yield
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -85,6 +111,10 @@ class Subscriber(Generic[T]):
 
     def tell(self, change: Change[T]) -> None:
         """Deliver a change. Never raises."""
+        if self._untold and change.object.key in self._untold:
+            if change.new is not None:
+                return
+            del self._untold[change.object.key]
         key = change.object.key if self._failures else ""
         failure = self._failures.get(key)
         if failure is not None and self._passes_over(failure, change):
@@ -100,7 +130,7 @@ class Subscriber(Generic[T]):
 
     def tell_unread(self, key: str, item: Unreadable[T] | None) -> None:
         """Deliver an unreadable object, or None when it is readable again or deleted. Never raises."""
-        if self._unread is None:
+        if self._unread is None or key in self._untold:
             return
         try:
             self._unread(key, item)

@@ -22,7 +22,7 @@ from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.ops import compat, health
+from moorage.ops import compat, health, heap
 from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
 from moorage.protocol import Instruction
@@ -180,6 +180,7 @@ class _Service:
             reports=stream.report,
             serves=stream.serves,
             name=self._settings.pod_name,
+            taken_over=heap.keep,
         )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:

@@ -13,6 +13,7 @@ from moorage.controller.queue import KeyQueue
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
+from moorage.ops.slices import in_slices
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
@@ -55,6 +56,7 @@ class Term:
         serves: told whether pods are pinned while they are created; likewise.
         name: of our pod.
         monotonic: seconds on a clock that never goes back.
+        taken_over: called once all that the caches hold is taken over.
     """
 
     def __init__(
@@ -72,10 +74,11 @@ class Term:
         serves: Callable[[Webhook], None] = lambda _: None,
         name: str = "",
         monotonic: Callable[[], float] = time.monotonic,
+        taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
         self._options, self._admission, self._monotonic = options, admission, monotonic
-        self._serves, self._name = serves, name
+        self._serves, self._name, self._taken_over = serves, name, taken_over
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._inbox = Inbox(monotonic)
         self._answers = Answers(self._inbox, acks, self._reporter)
@@ -99,8 +102,19 @@ class Term:
             enqueue_later=lambda name: self._queue.add_after(name, options.settle_delay),
             enqueue_slots=self._slots.add if steers else lambda _: None,
         )
-        fence = Fence(self._is_leader, options.writes_in_flight)
-        sweeps = Sweeps(options.sweeps_per_hour, self._monotonic)
+        try:
+            await in_slices(cluster.follow(), clock=self._monotonic)
+            self._taken_over()
+            await self._work(cluster)
+        finally:
+            cluster.close()
+            self._queue.close()
+            self._slots.close()
+
+    async def _work(self, cluster: ClusterState) -> None:
+        """Do what is to be done, with all that is known."""
+        fence = Fence(self._is_leader, self._options.writes_in_flight)
+        sweeps = Sweeps(self._options.sweeps_per_hour, self._monotonic)
         works = {
             "snapshot": cluster.wait_unusable(),
             "pinner loop": self._nodes(cluster, fence, sweeps).run(),
@@ -108,14 +122,9 @@ class Term:
         }
         if self._admission is not None:
             works |= self._webhook(self._admission, cluster, fence, sweeps)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, work in works.items():
-                    group.create_task(work, name=name)
-        finally:
-            cluster.close()
-            self._queue.close()
-            self._slots.close()
+        async with asyncio.TaskGroup() as group:
+            for name, work in works.items():
+                group.create_task(work, name=name)
 
     def _nodes(self, cluster: ClusterState, fence: Fence, sweeps: Sweeps) -> NodeController:
         """What does all that instructions and reservations say."""

@@ -19,6 +19,7 @@ from moorage.kube.cache import Change
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta
+from moorage.ops.slices import in_slices
 from moorage.protocol import (
     Ack,
     CreatePlaceholder,
@@ -88,6 +89,13 @@ class DryRun:
         """Judge until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
         cluster = ClusterState(self._caches, default_profile=self._options.profile, enqueue=lambda _: None)
+        try:
+            await in_slices(cluster.follow())
+            await self._work(cluster)
+        finally:
+            cluster.close()
+
+    async def _work(self, cluster: ClusterState) -> None:
         unsubscribe = self._caches.nodes.subscribe(lambda change: self._arrived(cluster, change))
         left = [name for name in cluster.reserved if (node := cluster.node(name)) is not None and not node.has_kubelet]
         if left:
@@ -98,7 +106,6 @@ class DryRun:
                 group.create_task(self._judge_all(cluster), name="dry run")
         finally:
             unsubscribe()
-            cluster.close()
 
     # --- judging ---
 

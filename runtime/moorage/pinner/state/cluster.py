@@ -39,10 +39,10 @@ NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
 
 class ClusterState(Following):
-    """What the pinner knows.
+    """What the pinner knows, once ``follow`` has taken over what the caches hold.
 
     Args:
-        caches: the watch caches; followed from now on.
+        caches: the watch caches.
         default_profile: the profile of promises that name none.
         enqueue: called with the name of a node about which something has changed.
         enqueue_later: the same where nothing is urgent; as ``enqueue`` unless it is given.

@@ -51,10 +51,10 @@ class SnapshotUnusable(Exception):
 
 
 class Following:
-    """Follows the caches.
+    """Follows the caches, once ``follow`` has taken over what they hold.
 
     Args:
-        caches: the watch caches; followed from now on.
+        caches: the watch caches.
         enqueue: called with the name of a node about which something has changed.
         enqueue_later: the same where nothing is urgent: a pod has come that we have admitted ourselves, and more
             come after it.
@@ -88,7 +88,18 @@ class Following:
         self._ended = asyncio.Event()
         self._layout = FitSnapshot(caches, self.nodes, self._as_promised, self._claimed, self._is_claimed)
         self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
-        self._subscriptions = tuple(self._subscribe())
+        self._subscriptions: list[Callable[[], None]] = []
+
+    def follow(self) -> Iterator[None]:
+        """Take over what the caches hold, and follow them from then on.
+
+        Each step takes over one object. Nothing may be asked before the last one: until then a part is missing. All
+        kinds are followed from the first step on: what goes meanwhile may be known through an object of another kind.
+        """
+        parts = tuple(self._subscribe())
+        self._subscriptions += (unsubscribe for unsubscribe, _ in parts)
+        for _, steps in parts:
+            yield from steps
 
     def close(self) -> None:
         """Follow the caches no more."""
@@ -240,23 +251,28 @@ class Following:
 
     # --- what the caches say ---
 
-    def _subscribe(self) -> Iterator[Callable[[], None]]:
+    def _subscribe(self) -> Iterator[tuple[Callable[[], None], Iterator[None]]]:
+        """Subscribe to one kind after the other; those that others are understood by come first."""
         caches = self._caches
         for cache in caches.plain:
             yield self._follow(cache, self._layout.changed)
+        yield self._follow(caches.daemon_sets, self._layout.daemons_changed)
         yield self._follow(caches.reservations, self._on_reservation)
-        yield caches.slot_reservations.subscribe(lambda change: self._enqueue_slots(change.object.metadata.name))
+        yield caches.slot_reservations.subscribe_in_steps(
+            lambda change: self._enqueue_slots(change.object.metadata.name)
+        )
         yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
         yield self._follow(caches.pods, self._on_pod)
-        yield self._follow(caches.daemon_sets, self._layout.daemons_changed)
 
-    def _follow(self, cache: WatchCache[Any], changed: Callable[[Change[Any]], None]) -> Callable[[], None]:
+    def _follow(
+        self, cache: WatchCache[Any], changed: Callable[[Change[Any]], None]
+    ) -> tuple[Callable[[], None], Iterator[None]]:
         def told(change: Change[Any]) -> None:
             changed(change)
             if self._layout.in_doubt:
                 self._trust(type(change.object), change.object.key)
 
-        return cache.subscribe(told, unread=partial(self._on_unread, cache))
+        return cache.subscribe_in_steps(told, unread=partial(self._on_unread, cache))
 
     def _on_unread(self, cache: WatchCache[Any], key: str, item: Unreadable[Any] | None) -> None:
         kind = cache.resource.type

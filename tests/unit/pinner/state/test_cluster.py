@@ -20,6 +20,7 @@ from moorage.objects import (
     Taint,
     Toleration,
 )
+from moorage.ops.slices import at_once
 from moorage.pinner.decisions.sweeps import Sweeps
 from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.refusal import Nominable, Wait
@@ -48,6 +49,7 @@ class Setting:
         self.caches = told(Caches.over(cast("Any", None)))
         self.stirred: list[str] = []
         self.cluster = ClusterState(Caches(**self.caches), default_profile="generic", enqueue=self.stirred.append)
+        at_once(self.cluster.follow())
         self.nodes, self.pods = self.caches["nodes"], self.caches["pods"]
         self.caches["reservations"].put(reservation_of(spec_of(1, 2, 3, 4, 5)), 1)
         self.nodes.put(placeholder(), 2)

@@ -35,6 +35,7 @@ from moorage.objects import (
 )
 from moorage.objects.node import NodeSpec
 from moorage.objects.pod import Volume
+from moorage.ops.slices import at_once
 from moorage.pinner.decisions.sweeps import Sweeps
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
 from moorage.pinner.state.caches import Caches
@@ -140,6 +141,7 @@ class World:
         for number in range(DAEMONS):
             self.put("daemon_sets", daemon_set(number))
         self.cluster = ClusterState(self.caches, default_profile="generic", enqueue=lambda _: None)
+        at_once(self.cluster.follow())
 
     def put(self, field: str, thing: KubeObject) -> None:
         """The watch shows an object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, PersistentVolumeClaim, Pod
+from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, OwnerReference, PersistentVolumeClaim, Pod
+from moorage.ops.slices import at_once
 from moorage.pinner.state.caches import Caches
 from moorage.pinner.state.cluster import ClusterState
 from moorage.scheduling import Fit, Snapshot
 from moorage.scheduling.state import State
 from tests.examples import examples
+from tests.unit.cluster.told import Told
 from tests.unit.pinner.model import NAME
 from tests.unit.pinner.state.test_cluster import Setting, daemon_set, pod
 
@@ -86,11 +89,82 @@ def test_a_spoilt_snapshot_is_built_anew_as_if_nothing_had_been(steps: list[Step
     assert not setting.cluster._ended.is_set()
     found = answers(setting.cluster)
     fresh = ClusterState(Caches(**setting.caches), default_profile="generic", enqueue=lambda _: None)
+    at_once(fresh.follow())
     for number in (1, 2):
         fresh.claim(pod(number), NAME)
     assert found == answers(fresh)
     setting.cluster.close()
     fresh.close()
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(steps, steps, st.integers(1, 9))
+def test_what_happens_while_the_caches_are_taken_over_counts_as_if_it_had_been_before(
+    before: list[Step], meanwhile: list[Step], pace: int
+) -> None:
+    caches = Setting().caches
+    happen = _Happening(caches)
+    for step in before:
+        happen(step)
+    slowly = ClusterState(Caches(**caches), default_profile="generic", enqueue=lambda _: None)
+    taking_over = slowly.follow()
+    for step in meanwhile:
+        for _ in itertools.islice(taking_over, pace):
+            pass
+        happen(step)
+    at_once(taking_over)
+    fresh = ClusterState(Caches(**caches), default_profile="generic", enqueue=lambda _: None)
+    at_once(fresh.follow())
+    assert answers(slowly) == answers(fresh)
+    assert slowly.snapshot.sizes()["pods"] == fresh.snapshot.sizes()["pods"]
+    for cluster in (slowly, fresh):
+        cluster.close()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_goes_at_any_moment_while_the_caches_are_taken_over_is_gone(kind: str) -> None:
+    passed, over = 0, False
+    while not over:
+        caches = Setting().caches
+        happen = _Happening(caches)
+        for each in ("nodes", "daemon_sets", "pods"):
+            happen((each, 1, True))
+        happen((kind, 1, True))
+        slowly = ClusterState(Caches(**caches), default_profile="generic", enqueue=lambda _: None)
+        taking_over = slowly.follow()
+        over = len(list(itertools.islice(taking_over, passed))) < passed
+        passed += 1
+        happen((kind, 1, None))
+        at_once(taking_over)
+        fresh = ClusterState(Caches(**caches), default_profile="generic", enqueue=lambda _: None)
+        at_once(fresh.follow())
+        assert answers(slowly) == answers(fresh)
+        assert slowly.snapshot.sizes()["pods"] == fresh.snapshot.sizes()["pods"]
+
+
+class _Happening:
+    """Changes objects of the caches, none of which can be counted by halves only."""
+
+    def __init__(self, caches: dict[str, Told]) -> None:
+        self._caches, self._version = caches, 100
+
+    def __call__(self, step: Step) -> None:
+        kind, number, gone = step
+        cache = self._caches[kind]
+        self._version += 1
+        made = KINDS[kind](ObjectMeta(name=f"o-{sorted(KINDS).index(kind)}-{number}", uid=f"{kind}-{number}"))
+        if kind == "pods" and number:  # of a DaemonSet: the pod to come has come
+            meta = msgspec.structs.replace(made.metadata, owner_references=(daemon_owner(number),))
+            made = msgspec.structs.replace(made, metadata=meta)
+        if gone is None and made.key in cache._objects:
+            cache.drop(made.key, self._version)
+        elif gone is not None:
+            cache.put(made, self._version)
+
+
+def daemon_owner(number: int) -> OwnerReference:
+    name = f"o-{sorted(KINDS).index('daemon_sets')}-{number}"
+    return OwnerReference("apps/v1", "DaemonSet", name, f"daemon_sets-{number}", controller=True)
 
 
 def test_who_was_admitted_is_judged_again_when_a_doubt_arises_on_the_node() -> None:

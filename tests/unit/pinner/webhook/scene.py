@@ -10,6 +10,7 @@ import msgspec
 
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta, Pod
+from moorage.ops.slices import at_once
 from moorage.pinner.decisions.slot_reservations import Standing, judge
 from moorage.pinner.decisions.sweeps import Sweeps
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
@@ -101,6 +102,7 @@ class Scene:
             enqueue_later=self.settled.append,
             enqueue_slots=self.steer,
         )
+        at_once(self.cluster.follow())
         self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
         self.leads = True
         self.sweeps = Sweeps(1, lambda: 0.0)

@@ -1,0 +1,37 @@
+"""Long work in the event loop, in slices: Leases are renewed, requests answered and streams read in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+SLICE = 0.01
+"""Seconds of work after which others run. They need some milliseconds each time, so nobody waits for 50."""
+
+
+async def in_slices(
+    steps: Iterable[object], *, seconds: float = SLICE, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Do some work to its end, and let other tasks run again and again.
+
+    Args:
+        steps: does a short piece of work for each item.
+        seconds: of work between two turns of the others; a step that takes longer is not interrupted.
+        clock: seconds on a clock that never goes back.
+    """
+    until = clock() + seconds
+    for _ in steps:
+        if clock() >= until:
+            await asyncio.sleep(0)
+            until = clock() + seconds
+
+
+def at_once(steps: Iterable[object]) -> None:
+    """Do the same work without a pause.
+
+    Args:
+        steps: does a piece of work for each item.
+    """
+    for _ in steps:
+        pass
