@@ -8,7 +8,6 @@ A cached struct must not hold a ``msgspec.Raw``: it is a view that keeps the who
 
 from __future__ import annotations
 
-from sys import intern
 from typing import Generic, TypeVar
 
 import msgspec
@@ -45,6 +44,7 @@ READ_PREFIXES = (
 """Annotations with other prefixes are dropped: last-applied manifests, checksums, settings of sidecars."""
 
 _POOL_LIMIT = 20_000
+_LONGEST_TEXT = 1024
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -77,6 +77,40 @@ class SharedValues(Generic[V]):
         return value
 
 
+class SharedTexts:
+    """Stores equal texts once. The number of texts is bounded, because strangers write them.
+
+    ``sys.intern`` would do the same, but Python 3.12 keeps interned strings until the process ends.
+
+    Args:
+        limit: the number of texts in the table. At the limit it is cleared, as in ``SharedValues``.
+        longest: texts with more characters are not shared.
+    """
+
+    def __init__(self, limit: int = _POOL_LIMIT, longest: int = _LONGEST_TEXT) -> None:
+        self._limit, self._longest = limit, longest
+        self._texts: dict[str, str] = {}
+
+    def share(self, text: str) -> str:
+        """Return the first text that was equal to this one.
+
+        Raises:
+            TypeError: it is not a text. Protobuf passes on bytes that are not UTF-8.
+        """
+        found = self._texts.get(text)
+        if found is not None:
+            return found
+        if not isinstance(text, str):
+            raise TypeError("not a text")
+        if len(text) > self._longest:
+            return text
+        if len(self._texts) >= self._limit:
+            self._texts.clear()
+        self._texts[text] = text
+        return text
+
+
+share_text = SharedTexts().share
 _labels = SharedValues[Labels]().share
 _quantities = SharedValues[Quantities]().share
 _owners = SharedValues[tuple[OwnerReference, ...]]().share
@@ -102,7 +136,7 @@ def _read_annotations(annotations: Labels) -> Labels:
 
 def _time(time: str | None) -> str | None:
     """Share a time: most times of an object are equal, because it is created, scheduled and started within a second."""
-    return intern(time) if time is not None else None
+    return share_text(time) if time is not None else None
 
 
 def _conditions(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
@@ -114,10 +148,10 @@ def compact_condition(condition: Condition) -> Condition:
     """Share the texts of a condition."""
     return msgspec.structs.replace(
         condition,
-        type=intern(condition.type),
-        status=intern(condition.status),
-        reason=intern(condition.reason),
-        message=intern(condition.message),
+        type=share_text(condition.type),
+        status=share_text(condition.status),
+        reason=share_text(condition.reason),
+        message=share_text(condition.message),
         last_transition_time=_time(condition.last_transition_time),
     )
 
@@ -126,13 +160,13 @@ def compact_meta(meta: ObjectMeta) -> ObjectMeta:
     """Share the parts of metadata that are equal for pods of one controller."""
     return msgspec.structs.replace(
         meta,
-        namespace=intern(meta.namespace),
-        generate_name=intern(meta.generate_name),
+        namespace=share_text(meta.namespace),
+        generate_name=share_text(meta.generate_name),
         creation_timestamp=_time(meta.creation_timestamp),
         labels=share_labels(meta.labels),
         annotations=_read_annotations(meta.annotations),
         owner_references=_owners(meta.owner_references) if meta.owner_references else (),
-        finalizers=tuple([intern(finalizer) for finalizer in meta.finalizers]),
+        finalizers=tuple([share_text(finalizer) for finalizer in meta.finalizers]),
     )
 
 
@@ -140,11 +174,11 @@ def compact_spec(spec: PodSpec) -> PodSpec:
     """Share the parts of a pod's spec that are equal for pods of one controller."""
     return msgspec.structs.replace(
         spec,
-        node_name=intern(spec.node_name),
-        scheduler_name=intern(spec.scheduler_name),
-        preemption_policy=intern(spec.preemption_policy),
-        priority_class_name=intern(spec.priority_class_name),
-        restart_policy=intern(spec.restart_policy),
+        node_name=share_text(spec.node_name),
+        scheduler_name=share_text(spec.scheduler_name),
+        preemption_policy=share_text(spec.preemption_policy),
+        priority_class_name=share_text(spec.priority_class_name),
+        restart_policy=share_text(spec.restart_policy),
         containers=_containers(spec.containers),
         init_containers=_containers(spec.init_containers) if spec.init_containers else (),
         overhead=_quantities(spec.overhead) if spec.overhead else _NO_QUANTITIES,
@@ -162,9 +196,9 @@ def compact_status(status: PodStatus) -> PodStatus:
     """Share the parts of a pod's status that are equal for pods of one controller."""
     return msgspec.structs.replace(
         status,
-        phase=intern(status.phase),
+        phase=share_text(status.phase),
         start_time=_time(status.start_time),
-        nominated_node_name=intern(status.nominated_node_name),
+        nominated_node_name=share_text(status.nominated_node_name),
         conditions=_conditions(status.conditions),
         container_statuses=_container_statuses(status.container_statuses) if status.container_statuses else (),
         init_container_statuses=_container_statuses(status.init_container_statuses)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import moorage.kube
 from moorage.kube import resources
-from moorage.kube.compact import compact_pod
+from moorage.kube.compact import SharedTexts, compact_condition, compact_pod
 from moorage.kube.resource import Resource
-from moorage.objects import Pod
+from moorage.objects import Condition, Pod
 
 TIME = "2026-01-01T00:00:00Z"
 
@@ -141,3 +145,35 @@ def test_no_cached_kind_can_hold_the_answer_it_was_decoded_from(kind: type) -> N
     types = list(reachable(msgspec.inspect.type_info(kind), set()))
     assert len(types) > 5
     assert not [found for found in types if isinstance(found, msgspec.inspect.RawType)]
+
+
+def test_what_strangers_write_is_not_kept_for_ever() -> None:
+    """On Python 3.12, interned texts stay in memory until the process ends."""
+    tracemalloc.start()
+    try:
+        for number in range(50_000):
+            compact_condition(Condition("Ready", "True", "Seen", f"{number} {'x' * 200}", f"time {number}"))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 12 << 20, "at most the table"
+
+
+def test_no_text_is_interned() -> None:
+    runtime = Path(moorage.kube.__path__[0]).parent
+    called = re.compile(r"\bimport intern\b|\bsys\.intern\(")
+    interning = [path for path in runtime.rglob("*.py") if called.search(path.read_text())]
+    assert interning == []
+
+
+def test_the_table_of_texts_is_bounded() -> None:
+    texts = SharedTexts(limit=10, longest=20)
+    first = texts.share("".join(["a", "b"]))
+    assert texts.share("".join(["a", "b"])) is first
+    assert texts.share("x" * 21) is not texts.share("".join(["x"] * 21)), "too long for the table"
+    for number in range(10):
+        texts.share(f"other {number}")
+    again = "".join(["a", "b"])
+    assert texts.share(again) is again, "the table has been cleared"
+    with pytest.raises(TypeError):
+        texts.share(b"bytes")  # type: ignore[arg-type]

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
-from sys import intern
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+
+from moorage.kube.compact import share_text
 
 from ._generated import kubernetes_pb2 as pb
 
@@ -145,7 +146,7 @@ def timestamp(value: bytes) -> str | None:
         moment = time.gmtime(pb.Time.FromString(value).seconds)
     except OSError as error:  # from the C library
         raise OverflowError(str(error)) from error
-    return intern(
+    return share_text(
         f"{moment.tm_year:04d}-{moment.tm_mon:02d}-{moment.tm_mday:02d}"
         f"T{moment.tm_hour:02d}:{moment.tm_min:02d}:{moment.tm_sec:02d}Z"
     )

@@ -9,7 +9,6 @@ for all pods of a controller. Only new keys are converted.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from sys import intern
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -22,6 +21,7 @@ from moorage.kube.compact import (
     compact_spec,
     compact_status,
     share_labels,
+    share_text,
 )
 from moorage.kube.unreadable import MISSING_META, paths
 from moorage.objects import Condition, ObjectMeta, Pod
@@ -185,7 +185,7 @@ def _read_spec(spec: pb.PodSpec) -> PodSpec:
     _clear(spec, ("node_name", "volumes"))
     return replace(
         _spec_of(spec.SerializeToString()),
-        node_name=intern(text(node)),
+        node_name=share_text(text(node)),
         volumes=_volumes_of(volumes) if volumes else (),
     )
 
@@ -201,10 +201,10 @@ def _read_condition(condition: pb.PodCondition) -> Condition:
     """Conditions are not shared as a whole, because their times differ."""
     try:
         return Condition(
-            intern(condition.type),
-            intern(condition.status),
-            intern(condition.reason),
-            intern(condition.message),
+            share_text(condition.type),
+            share_text(condition.status),
+            share_text(condition.reason),
+            share_text(condition.message),
             timestamp(condition.last_transition_time),
         )
     except TypeError:  # a text that is not UTF-8 arrives as bytes
