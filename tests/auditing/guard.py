@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.auditing.events import Event, read
 from tests.auditing.repeats import LIMIT, WITHIN, Repeat, repeated
 from tools.auditlog import KEEP, AuditLost, Mark, files
+from tools.auditlog.events import Event, read
 
 if TYPE_CHECKING:
     from tools.localcluster import ClusterHandle

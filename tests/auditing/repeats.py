@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from tests.auditing.events import Event
+from tools.auditlog.events import Event
 
 LIMIT = 10
 WITHIN = 10.0

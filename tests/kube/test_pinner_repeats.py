@@ -17,13 +17,13 @@ from moorage.kube.resource import Resource
 from moorage.objects import Taint
 from moorage.pinner.names import PREPARING
 from moorage.protocol import DeletePlaceholder, Outcome
-from tests.auditing.events import Event, read
 from tests.auditing.guard import is_ours
 from tests.auditing.repeats import WITHIN, repeated
 from tests.kube import pinning
 from tests.kube.pinning import Driver
 from tests.kube.support import eventually, node_where
 from tools.auditlog import Mark
+from tools.auditlog.events import Event, read
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]

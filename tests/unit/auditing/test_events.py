@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.auditing.events import Event, read
+from tools.auditlog.events import Event, read
 
 
 def line(**changes: Any) -> bytes:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.auditing.events import Event
 from tests.auditing.repeats import Repeat, Request, repeated
+from tools.auditlog.events import Event
 
 US, THEM = "us", "them"
 ASKED = Event(

@@ -23,7 +23,7 @@ from moorage.kube.http.transport import Transport
 from tools.bench.common import tables
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures, medians
-from tools.bench.pin.usage import usage
+from tools.bench.common.usage import usage
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 from tools.localcluster.state import ClusterState
 from tools.toolchain import ToolError, ensure

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
+from tools.bench.common.usage import Window, usage
 from tools.bench.pin import issuer, plan
 from tools.bench.pin.audit import AuditLog, Bindings
 from tools.bench.pin.installation import Installation
 from tools.bench.pin.programs import Line, Pinner, Planner, Program
 from tools.bench.pin.scene import Scene, Target
-from tools.bench.pin.usage import Window, usage
 from tools.localcluster import LocalCluster
 from tools.localcluster.components import API_SERVER, ETCD, SCHEDULER
 from tools.localcluster.ports import free_ports
