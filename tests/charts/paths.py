@@ -10,6 +10,7 @@ PLURALS = {
     "ConfigMap": "configmaps",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Deployment": "deployments",
+    "Job": "jobs",
     "MutatingWebhookConfiguration": "mutatingwebhookconfigurations",
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",

@@ -57,6 +57,12 @@ class Rendered:
         return template
 
     @property
+    def check(self) -> Object:
+        """The pod template of `helm test`."""
+        template: Object = self.one("Job")["spec"]["template"]
+        return template
+
+    @property
     def container(self) -> Object:
         """Its one container."""
         (container,) = self.pod["spec"]["containers"]

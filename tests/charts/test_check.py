@@ -210,7 +210,7 @@ async def test_the_pinner_itself_has_tried_the_fence_and_may_try_no_pod(
 @pytest.mark.cluster
 async def test_helm_test_passes_with_the_rights_it_brings(release: Installed, planner: Planner) -> None:
     """As its pod runs it: the process, the account, the environment."""
-    (container,) = release.rendered.one("Pod")["spec"]["containers"]
+    (container,) = release.rendered.check["spec"]["containers"]
     env = {each["name"]: each.get("value", release.namespace) for each in container["env"]}
     env |= {
         "MOORAGE_KUBECONFIG": str(release.as_account(CHECK)),

@@ -87,7 +87,7 @@ def test_the_test_pods_account_only_looks() -> None:
 )
 def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]) -> None:
     rendered = render(PINNER, values)
-    pod = rendered.one("Pod")["spec"]
+    pod = rendered.check["spec"]
     (container,) = pod["containers"]
     env = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
     assert env.items() >= rendered.env.items()
@@ -103,7 +103,7 @@ def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]
 def test_the_test_pod_asks_about_what_is_installed() -> None:
     values = {"fullnameOverride": "mine", "serviceAccount": {"create": False, "name": "theirs"}}
     rendered = render(PINNER, values)
-    (container,) = rendered.one("Pod")["spec"]["containers"]
+    (container,) = rendered.check["spec"]["containers"]
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert env["MOORAGE_CHECK_ACCOUNT"] == "theirs"
     policies = [each["metadata"]["name"] for each in rendered.all("ValidatingAdmissionPolicy")]
@@ -118,7 +118,7 @@ def test_from_a_shell_the_charts_own_names_are_asked_about() -> None:
 
 def test_without_a_fence_the_test_pod_is_told() -> None:
     rendered = render(PINNER, {"admissionPolicy": {"enabled": False}})
-    (container,) = rendered.one("Pod")["spec"]["containers"]
+    (container,) = rendered.check["spec"]["containers"]
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert env["MOORAGE_CHECK_WITHOUT_FENCE"] == "true"
     assert "MOORAGE_CHECK_POLICIES" not in env

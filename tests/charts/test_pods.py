@@ -51,7 +51,7 @@ def test_image(chart: str, values: Values, image: str) -> None:
 
 def test_the_test_pod_runs_the_same_image() -> None:
     rendered = render(PINNER, {"image": {"repository": "example.com/x", "digest": DIGEST, "pullPolicy": "Always"}})
-    (container,) = rendered.one("Pod")["spec"]["containers"]
+    (container,) = rendered.check["spec"]["containers"]
     assert (container["image"], container["imagePullPolicy"]) == (rendered.container["image"], "Always")
 
 
@@ -61,7 +61,7 @@ def test_pull_secrets_of_both_places(chart: str) -> None:
     assert render(chart, values).pod["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
     assert "imagePullSecrets" not in render(chart).pod["spec"]
     if chart == PINNER:
-        assert render(chart, values).one("Pod")["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+        assert render(chart, values).check["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
 
 
 @EACH
@@ -83,7 +83,7 @@ def test_ids_are_openshifts_to_choose(chart: str) -> None:
     openshift = ("--api-versions", "security.openshift.io/v1")
     without = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     rendered = render(chart, options=openshift)
-    for spec in [rendered.pod["spec"], *(each["spec"] for each in rendered.all("Pod"))]:
+    for spec in [rendered.pod["spec"], *(each["spec"]["template"]["spec"] for each in rendered.all("Job"))]:
         assert spec["securityContext"] == without
     of_pods, _ = CONTEXTS[chart]
     own = {of_pods: {"runAsUser": 1000650000}}

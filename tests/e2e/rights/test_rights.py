@@ -371,9 +371,9 @@ class Rest:
 def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path, mounted: Mapping[str, str]) -> str:
     """Run the command of the `helm test` pod under its own account, which is returned."""
     hooks = [each for each in yaml.safe_load_all(shell(f"helm get hooks {RELEASE} -n {NAMESPACE}").out) if each]
-    (pod,) = [each["spec"] for each in hooks if each["kind"] == "Pod"]
+    (pod,) = [each["spec"]["template"]["spec"] for each in hooks if each["kind"] == "Job"]
     rights = folder / "hooks.yaml"
-    rights.write_text(yaml.safe_dump_all([each for each in hooks if each["kind"] != "Pod"]))
+    rights.write_text(yaml.safe_dump_all([each for each in hooks if each["kind"] != "Job"]))
     shell(f"kubectl apply -n {NAMESPACE} -f {rights}")
     account = str(pod["serviceAccountName"])
     given = {**kept_environment(), **environment(cluster, pod, "helm-test"), **mounted}
