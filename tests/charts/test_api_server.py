@@ -90,7 +90,10 @@ def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle
     path = f"/api/v1/namespaces/{namespace}"
     cluster.api.request("PATCH", path, enforce, "application/merge-patch+json")
     rendered = render(chart, {"serviceAccount": {"create": False}}, namespace=namespace)
-    specs = [rendered.pod["spec"], *({**each["spec"]["template"]["spec"], "serviceAccountName": "default"} for each in rendered.all("Job"))]
+    specs = [
+        rendered.pod["spec"],
+        *({**each["spec"]["template"]["spec"], "serviceAccountName": "default"} for each in rendered.all("Job")),
+    ]
     pods = [{"metadata": {"name": "p"}, "spec": spec} for spec in specs]
     for pod in pods:
         cluster.api.request("POST", f"{path}/pods?dryRun=All&fieldValidation=Strict", pod)

@@ -59,7 +59,9 @@ def test_no_hooks_but_the_test(chart: str) -> None:
         assert annotations_of(each).get("helm.sh/hook", "test") == "test"
         if "helm.sh/hook" in annotations_of(each):
             assert annotations_of(each)["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
-            left = each["kind"] == "Job"  # when it has failed; Helm removes the others, and at an uninstall none of them
+            left = (
+                each["kind"] == "Job"
+            )  # when it has failed; Helm removes the others, and at an uninstall none of them
             assert not left or each["spec"]["ttlSecondsAfterFinished"] == 3600
             assert not left or each["spec"]["activeDeadlineSeconds"] < 300, "Helm waits for five minutes"
         else:

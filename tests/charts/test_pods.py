@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from moorage.ops import parsing
 from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, refusal, render
 
 EACH = pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
@@ -300,3 +301,19 @@ def test_values_cannot_write_yaml_of_their_own(chart: str) -> None:
     rendered = render(chart, values)
     assert rendered.pod["metadata"]["annotations"]["note"] == hostile
     assert (rendered.env["A"], rendered.env["B"]) == (hostile, hostile)
+
+
+LISTENING = {
+    PINNER: {"MOORAGE_HEALTH_ADDRESS", "MOORAGE_WEBHOOK_ADDRESS"},
+    PLANNER: {"MOORAGE_HEALTH_ADDRESS", "MOORAGE_LISTEN"},
+    EVICTOR: {"MOORAGE_HEALTH_ADDRESS"},
+}
+
+
+@EACH
+def test_pods_listen_on_all_their_addresses_of_either_family(chart: str) -> None:
+    """A program listens on loopback only, unless it is told otherwise: the kubelet, Prometheus and others connect."""
+    env = render(chart).env
+    assert {name for name in env if name.endswith(("_ADDRESS", "_LISTEN")) and env[name][0] == ":"} == LISTENING[chart]
+    for name in LISTENING[chart]:
+        assert parsing.listen_address(env[name]).host == ""

@@ -160,9 +160,9 @@ class ReplicaSettings(LogSettings):
     )
     health_address: Address = setting(
         "MOORAGE_HEALTH_ADDRESS",
-        "Address of /livez, /readyz and /metrics; port 0: any free port",
+        "Address of /livez, /readyz and /metrics; port 0: any free port; without a host, as in :8080: all addresses",
         parsing.listen_address,
-        Address("", 8080),
+        Address("127.0.0.1", 8080),
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +182,7 @@ class WebhookSettings:
     )
     webhook_address: Address = setting(
         "MOORAGE_WEBHOOK_ADDRESS",
-        "Where the webhook listens; port 0: any free port",
+        "Where the webhook listens; port 0: any free port; without a host, as in :9444: all addresses",
         parsing.listen_address,
         Address("127.0.0.1", 9444),
     )

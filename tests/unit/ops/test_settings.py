@@ -14,8 +14,9 @@ from moorage.ops import keys, logs, parsing, pod
 from moorage.ops.configuration import SettingsError, add_flags, load, settings_of
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.ops.settings import PinnerSettings
+from moorage.ops.settings import EvictorSettings, PinnerSettings
 from moorage.pinner.stream.settings import StreamSettings
+from moorage.planner.settings import PlannerSettings
 
 BASE = {"MOORAGE_PLANNER_ADDRESS": "planner.castai-agent:9443"}
 
@@ -232,3 +233,13 @@ def test_durations_add_up() -> None:
 def test_addresses_are_written_as_they_are_read() -> None:
     for text in ("planner:9443", "[fd00::1]:9443", "10.0.0.1:1"):
         assert str(parsing.remote_address(text)) == text
+
+
+@pytest.mark.parametrize("kind", [PinnerSettings, EvictorSettings, PlannerSettings])
+def test_from_a_shell_nothing_listens_beyond_this_machine(kind: type[object]) -> None:
+    """The charts name every address."""
+    listening = {name for name, each in settings_of(kind).items() if each.parse is parsing.listen_address}
+    assert "health_address" in listening
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if each.name in listening:
+            assert each.default is None or each.default.is_loopback, each.name
