@@ -54,7 +54,7 @@ EXAMPLES = """\
                                                      follow that plan with kubectl's current context
   moorage evictor --once                             report which nodes could be removed, and what holds the others
   moorage cleanup --dry-run                          list what Moorage has left in a cluster
-  moorage COMMAND --help                             everything about one command"""
+  moorage help COMMAND                               everything about one command, as COMMAND --help"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*(each for each in arguments if each not in ("help", "-h", "--help")), "--help"]
     name, *rest = arguments or ["--help"]
     command = COMMANDS.get(name)
     if command is None:

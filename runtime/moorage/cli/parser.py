@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from moorage.wording import followed
+
 WRONG_USAGE = 2
 PLUGIN = "kubectl-moorage"
 """kubectl runs a program of this name on PATH for ``kubectl moorage``."""
@@ -26,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and where to read more; exit code 2."""
-        print(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help", file=sys.stderr)
+        print(followed(f"{self.prog}: {message}", f"See {self.prog} --help"), file=sys.stderr)
         sys.exit(WRONG_USAGE)
 
 

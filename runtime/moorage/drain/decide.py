@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from moorage.objects import Node
 from moorage.reservations import moment
+from moorage.wording import counted
 
 from . import names
 from .eviction_check import EvictionCheck
@@ -143,7 +144,7 @@ def _emptied(o: Observation, node: Node, mark: Mark) -> Decision:
         why = Finding(Reason.USED_AGAIN, pod=users[0])
     elif o.now >= until:
         minutes = (o.now - mark.since).total_seconds() / 60
-        why = Finding(Reason.NOT_DELETED, f"{minutes:.0f} minutes")
+        why = Finding(Reason.NOT_DELETED, counted(minutes, "minute"))
     else:
         return Decision(waits=(Wait(Finding(Reason.NOT_DELETED), until),), outcome=Outcome.EMPTIED, phase=mark.phase)
     return Decision((HandBack(node, why),), why=why, phase=mark.phase)

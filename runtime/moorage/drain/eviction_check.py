@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from moorage.objects import Pod, PodDisruptionBudget
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
+from moorage.wording import be, counted
 
 from . import floor
 from .cluster_state import ClusterState, Group
@@ -80,7 +81,7 @@ class EvictionCheck:
         left = self.available(group.uid) - self._counts(pod)
         if left >= least:
             return None
-        detail = f"{group.who} would have {left} available pods, and keeps {least}"
+        detail = f"{group.who} would have {counted(left, 'available pod')}, and keeps {least}"
         return Finding(Reason.FLOOR, detail, pod.key)
 
     def _against_budget(self, entry: _Budget, pod: Pod) -> Finding | None:
@@ -90,7 +91,8 @@ class EvictionCheck:
         selected = [each for each in self._selected_by(entry) if each.metadata.uid != pod.metadata.uid]
         left = sum(1 for each in selected if self._counts(each))
         if left < status.desired_healthy:
-            detail = f"{entry.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
+            wanted = f"{status.desired_healthy} {be(status.desired_healthy)} wanted"
+            detail = f"{entry.key}: {counted(left, 'pod')} would be healthy, {wanted}"
             return Finding(Reason.BUDGET_SPENT, detail, pod.key)
         # The server subtracts one when it evicts, and the budget's status may be older than that.
         unseen = sum(1 for each in selected if self._unseen(each, status.disrupted_pods))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from moorage.objects import Pod
 from moorage.reservations import moment
+from moorage.wording import counted
 
 from . import floor
 from .cluster_state import ClusterState, Group, unscheduled
@@ -109,7 +110,7 @@ class Replacements:
         present = sum(1 for pod in cluster.pods_of(uid) if not pod.finished)
         late = self._monotonic() - known.last > patience
         if late and present < floor.wanted(group.workload):
-            detail = f"{group.who} has {present} of {floor.wanted(group.workload)} pods"
+            detail = f"{group.who} has {present} of {counted(floor.wanted(group.workload), 'pod')}"
             return Finding(Reason.REPLACEMENT_MISSING, detail)
         return None
 

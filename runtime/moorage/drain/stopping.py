@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from moorage.reservations import moment
+from moorage.wording import counted
 
 from .cluster_state import ClusterState, unscheduled
 from .reasons import Finding, Reason
@@ -53,7 +54,7 @@ def why_stop(cluster: ClusterState, baseline: Baseline, errors: int, settings: S
 
 def _against(cluster: ClusterState, baseline: Baseline, errors: int, settings: Settings) -> Iterator[Finding]:
     if errors >= settings.errors_in_a_row:
-        yield Finding(Reason.API_ERRORS, f"{errors} times in a row")
+        yield Finding(Reason.API_ERRORS, f"{counted(errors, 'time')} in a row")
     for node in cluster.nodes.values():
         if node.metadata.uid not in baseline.nodes and node.metadata.name not in cluster.virtual:
             yield Finding(Reason.NODE_CREATED, node.metadata.name)

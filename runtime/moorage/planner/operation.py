@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
+from moorage.wording import counted
 
 from . import metrics
 from .plan import Plan
@@ -118,7 +119,7 @@ class Operation:
         """A plan is served."""
         metrics.PLAN_VALID.set(1)
         metrics.PLAN_LOADS.labels("served").inc()
-        self._tell("Normal", "PlanServed", "Serve", f"Plan {plan.name} is served: {len(plan.nodes)} nodes")
+        self._tell("Normal", "PlanServed", "Serve", f"Plan {plan.name} is served: {counted(len(plan.nodes), 'node')}")
 
     def rebalancing(self, stage: Stage, why: str) -> None:
         """A rebalancing has reached another stage."""

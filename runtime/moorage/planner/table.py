@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from moorage.protocol import Ack, Instruction
+from moorage.wording import counted
 
 from . import outcomes
 from .instruction_store import InstructionStore
@@ -46,12 +47,12 @@ def render(store: InstructionStore, pinners: list[str], note: str, height: int, 
     who = ", ".join(pinners) or "nobody yet"
     head = Text.assemble((f"plan {store.plan}", "bold"), f"   served to {who}")
     foot = Text(
-        f"{counts.instructions} instructions: {counts.applied} applied, {counts.open} open, "
+        f"{counted(counts.instructions, 'instruction')}: {counts.applied} applied, {counts.open} open, "
         f"{counts.rejected} rejected, {counts.failed} failed"
     )
     parts: list[RenderableType] = [head, *([Text(f"rebalancing {stage}")] if stage else []), table]
     if len(rows) > len(shown):
-        parts.append(Text(f"… and {len(rows) - len(shown)} more nodes", style="dim"))
+        parts.append(Text(f"… and {counted(len(rows) - len(shown), 'more node')}", style="dim"))
     parts.append(foot)
     if note:
         parts.append(Text(note, style="bold red"))

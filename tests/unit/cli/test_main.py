@@ -27,7 +27,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), (), ("help",), ("help", "--help"), ("help", "help")])
 def test_help_lists_every_command_examples_and_exit_codes(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.returncode == 0
@@ -43,6 +43,12 @@ def test_each_command_has_help_with_examples_and_exit_codes(name: str) -> None:
     assert f"moorage {name}" in done.stdout
     assert "examples:" in done.stdout
     assert "exit codes:" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["validate", "version"])
+def test_help_and_a_command_is_that_commands_help(name: str) -> None:
+    done = run("help", name)
+    assert (done.returncode, done.stdout) == (0, run(name, "--help").stdout)
 
 
 HEAVY = {
@@ -112,6 +118,8 @@ def test_a_program_loads_what_it_needs(module: str, needless: set[str]) -> None:
     [
         (("pod-piner",), "did you mean pod-pinner?"),
         (("frobnicate",), "there are pod-pinner, planner"),
+        (("help", "pod-piner"), "did you mean pod-pinner? See moorage --help"),
+        (("pod-piner",), "did you mean pod-pinner? See moorage --help"),
         (("--nonsense",), "unrecognized arguments: --nonsense"),
         (("version", "--nonsense"), "unrecognized arguments: --nonsense"),
         (("version", "-o", "yaml"), "invalid choice: 'yaml'"),

@@ -10,6 +10,7 @@ from moorage.evictor.durations import duration
 from moorage.evictor.kinds import EvictorConfig
 from moorage.ops.settings import CompactionSettings
 from moorage.reservations import moment
+from moorage.wording import counted
 
 from ..durations import ago, span
 from ..terminal import plain
@@ -32,7 +33,8 @@ def facts(program: Program | None, config: EvictorConfig | None, now: datetime) 
     if last:
         nodes, may_go, going = (_count(last, key) for key in ("nodes", "candidates", "going"))
         since = ago(str(last.get("time") or ""), now)
-        yield "last look", f"{nodes} nodes, {may_go} may go, {going} could go together; first found so {since}"
+        seen = counted(nodes, "node")
+        yield "last look", f"{seen}, {may_go} may go, {going} could go together; first found so {since}"
     elif config is None:
         yield "last look", "cannot be seen: there is no EvictorConfig to write it to"
     else:
@@ -49,7 +51,7 @@ def by_metrics(metrics: Mapping[str, float]) -> str:
         metrics.get("castai_evictor_node_target_count", 0.0),
         metrics.get("moorage_evictor_cycles_total", 0.0),
     )
-    return f"{going:.0f} nodes could go together, after {cycles:.0f} cycles"
+    return f"{counted(going, 'node')} could go together, after {counted(cycles, 'cycle')}"
 
 
 def problems(config: EvictorConfig | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from moorage.controller.leader import Leader
 from moorage.pinner.commands.overview import Held, Overview
+from moorage.wording import counted, followed
 
 from ..attention import BAD, GOOD, why
 from ..durations import span
@@ -167,14 +168,14 @@ def _is_there(found: Gathered, command: str, part: Part) -> bool:
 
 def _replicas(program: Program, part: Part) -> None:
     name, wanted, ready = program.metadata.name, program.spec.replicas, program.status.ready_replicas
-    part.summary = f"{name}: {ready} of {wanted} replicas Ready"
+    part.summary = f"{name}: {ready} of {counted(wanted, 'replica')} Ready"
     logs = f"kubectl logs -n {program.metadata.namespace} deployment/{name}"
     if not wanted:
         part.problems.append(f"Deployment {name} is scaled to 0: nothing is done. Set replicas")
     elif not ready:
         part.problems.append(f"Deployment {name} has no Ready replica: nothing is done. See {logs}")
     elif ready < wanted:
-        part.problems.append(f"Deployment {name} has {ready} of {wanted} replicas Ready. See {logs}")
+        part.problems.append(f"Deployment {name} has {ready} of {counted(wanted, 'replica')} Ready. See {logs}")
 
 
 def _leads(found: Gathered, command: str, part: Part) -> None:
@@ -243,11 +244,12 @@ def _reservations(found: Gathered, part: Part) -> None:
     part.facts["reservations"] = f"{len(found.promised.nodes)}: {states}" if states else "none"
     placeholders = found.placeholders
     part.facts["placeholders"] = f"{placeholders}" if isinstance(placeholders, int) else "cannot be seen"
-    part.facts["pins"] = f"{numbers.bound} of {numbers.pinned} pods bound"
+    part.facts["pins"] = f"{numbers.bound} of {counted(numbers.pinned, 'pod')} bound"
     if numbers.expected:
-        part.facts["expected"] = f"{numbers.come} of {numbers.expected} pods have come"
+        part.facts["expected"] = f"{numbers.come} of {counted(numbers.expected, 'pod')} came"
     wanting = numbers.attention.items()
-    part.problems += [f"reservation {node}: {reason}. See {typed_as('pins')} {node}" for node, reason in wanting]
+    see = f"See {typed_as('pins')}"
+    part.problems += [followed(f"reservation {node}: {reason}", f"{see} {node}") for node, reason in wanting]
 
 
 def _evictor(found: Gathered) -> Part:

@@ -9,6 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from moorage.wording import counted
+
 from .scene import Block, NodeState, PodState, Row, Scene
 
 QUIET = "bright_black"
@@ -239,7 +241,7 @@ def summed(rows: Sequence[Row]) -> Text:
         sum(row.requested for row in rows),
         sum(r.cpu for r in rows),
     )
-    text = f"and {len(rows):,} more nodes: {said}; {pods:,} pods, CPU {cpu(used)} of {cpu(whole)}"
+    text = f"and {counted(len(rows), 'more node')}: {said}; {counted(pods, 'pod')}, CPU {cpu(used)} of {cpu(whole)}"
     wanting = sum(1 for row in rows if row.why)
     more = f"; {wanting:,} of them need attention" if wanting else ""
     return Text(f"{text}{more}", "red" if wanting else QUIET, no_wrap=True, overflow="ellipsis")

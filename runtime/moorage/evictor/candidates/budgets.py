@@ -14,6 +14,7 @@ from typing import NamedTuple
 from moorage.objects import Pod, PodDisruptionBudget
 from moorage.scheduling.selector_index import SelectorIndex
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
+from moorage.wording import counted
 
 from .reasons import PodFinding, PodReason
 from .view import View
@@ -114,7 +115,7 @@ def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
     if isinstance(spec.min_available, str) and _EVERYTHING.fullmatch(spec.min_available):
         return f"minAvailable: {spec.min_available}"
     if current and status.desired_healthy >= status.expected_pods > 0:
-        return f"{status.desired_healthy} of {status.expected_pods} pods must be available"
+        return f"{status.desired_healthy} of {counted(status.expected_pods, 'pod')} must be available"
     return ""
 
 

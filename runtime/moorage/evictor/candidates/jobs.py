@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from moorage.objects import Pod, Workload
 from moorage.scheduling import gangs
+from moorage.wording import counted
 
 from .reasons import PodFinding, PodReason
 
@@ -43,7 +44,8 @@ def _could_fail(job: Workload) -> str:
     running = max(1, job.status.active)
     if job.status.failed + running <= limit:
         return ""
-    return f"{_who(job)} allows {limit} failures, has had {job.status.failed}, and {running} of its pods run"
+    allowed, now = counted(limit, "failure"), counted(running, "pod")
+    return f"{_who(job)} allows {allowed}, has had {job.status.failed}, and has {now} now"
 
 
 def _ignores_evictions(job: Workload) -> bool:

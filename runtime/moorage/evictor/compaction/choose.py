@@ -10,6 +10,7 @@ from moorage.evictor.candidates import NodeReason, NodeVerdict, View, drain_mark
 from moorage.objects import Pod
 from moorage.reservations import moment
 from moorage.scheduling import Snapshot
+from moorage.wording import counted
 
 from . import pending_pods
 from .allowances import Allowances
@@ -173,7 +174,8 @@ class _Choice:
     def _worth(self, load: Load, allowances: Allowances) -> bool:
         against = allowances.against(load)
         if load.moving and load.gain <= 0:
-            against.append(KeptFinding(KeptReason.NOT_WORTH, f"{len(load.moving)} pods, price {load.price:g}"))
+            moved = counted(len(load.moving), "pod")
+            against.append(KeptFinding(KeptReason.NOT_WORTH, f"{moved}, price {load.price:g}"))
         if against:
             self._kept[load.name] = tuple(against)
         return not against

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moorage.evictor.candidates.controllers import Controllers
 from moorage.objects import Workload
+from moorage.wording import be, counted
 
 _ROLLED_OUT = frozenset(("Deployment", "StatefulSet"))
 
@@ -27,7 +28,8 @@ def _unfinished(kind: str, controller: Workload, *, midway: bool) -> str:
     if status.observed_generation < controller.metadata.generation:
         return "its last change has not been seen yet"
     if status.updated_replicas < wanted and not (midway and status.replicas == status.updated_replicas):
-        return f"{status.updated_replicas} of {wanted} replicas are updated"
+        return f"{status.updated_replicas} of {counted(wanted, 'replica')} {be(status.updated_replicas)} updated"
     if kind == "Deployment" and status.replicas > status.updated_replicas:
-        return f"{status.replicas - status.updated_replicas} old replicas are still there"
+        old = status.replicas - status.updated_replicas
+        return f"{counted(old, 'old replica')} {be(old)} still there"
     return ""

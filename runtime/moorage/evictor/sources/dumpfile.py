@@ -14,6 +14,7 @@ import msgspec
 
 from moorage.kube.errors import UNREADABLE
 from moorage.kube.wire import lenient
+from moorage.wording import counted
 
 from .command import COMMAND
 from .yamltext import NotYaml, documents
@@ -206,7 +207,7 @@ def _not_json(data: bytes, error: str) -> str:
     found = _AT_BYTE.search(error)
     if found is None:
         lines = data.count(b"\n") + 1
-        return f"is cut off in the middle: it ends in line {lines}, after {len(data)} bytes. {_AGAIN}"
+        return f"is cut off in the middle: it ends in line {lines}, after {counted(len(data), 'byte')}. {_AGAIN}"
     at = int(found[1])
     line = data.count(b"\n", 0, at) + 1
     if "trailing" in error:

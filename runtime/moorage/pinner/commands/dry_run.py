@@ -34,6 +34,7 @@ from moorage.protocol import (
     Release,
 )
 from moorage.reservations import NodeReservation, Spec, merging, rules
+from moorage.wording import counted
 
 from ..decisions import late
 from ..decisions.observation import Observation
@@ -170,7 +171,7 @@ class DryRun:
         unfit = {each.pod.uid for each in results if each.reason not in (ReasonCode.OK, ReasonCode.DRY_RUN)}
         if unfit:
             self._imagine(cluster, name, merging.without_pins(accepted.spec, unfit))
-        sentence = f"{len(results) - len(unfit)} of {len(results)} pods would be on node {name}"
+        sentence = f"{len(results) - len(unfit)} of {counted(len(results), 'pod')} would be on node {name}"
         first = next((each for each in results if each.pod.uid in unfit), None)
         if first is not None:
             sentence += f"; pod {first.pod}: {first.sentence or first.reason.sentence}"
@@ -182,9 +183,9 @@ class DryRun:
         if pod is None:
             return PodResult(ref, Outcome.REJECTED, ReasonCode.POD_NOT_FOUND)
         claim = cluster.claims.get(pod.key)
-        counted = claim is not None and claim.uid == ref.uid and claim.node == name
-        refusal = None if counted else NodeRoom(cluster, name).admit((pod,))[ref.uid]
-        if refusal is None and not counted:
+        is_in = claim is not None and claim.uid == ref.uid and claim.node == name
+        refusal = None if is_in else NodeRoom(cluster, name).admit((pod,))[ref.uid]
+        if refusal is None and not is_in:
             cluster.admit(pod, name)
         if isinstance(refusal, Nominable):
             text = f"it would be nominated to node {name} once the node has joined: {refusal.why.text}"
@@ -206,7 +207,7 @@ class DryRun:
                     return f"a Node with {late.described(intended)} would be waited for, and be {name} ({offers})"
                 return f"placeholder {name} would be created and held ({offers})"
             case ExpectPods(_, slots):
-                return f"node {name} would be held for {sum(slot.count for slot in slots)} pods to come"
+                return f"node {name} would be held for {counted(sum(slot.count for slot in slots), 'pod')} to come"
             case DeletePlaceholder():
                 self._forget(cluster, name)
                 return f"placeholder {name} would be deleted, and the pods that are pinned to it"

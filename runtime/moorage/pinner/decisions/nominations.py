@@ -20,6 +20,7 @@ from moorage.kube.clock import micro_time
 from moorage.objects import Node
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin, Promise, Spec, merging, moment
+from moorage.wording import counted
 
 from ..names import LIFECYCLE_TAINTS
 from ..refusal import Refusal, Wait
@@ -174,7 +175,8 @@ def _lost(o: Observation, pin: Pin) -> Refusal | None:
     record = merging.nomination_of(o.spec, pin.uid)
     if record is None or record.tries < MAX_TRIES or stands(o, pin.uid):
         return None
-    text = f"the pod was nominated to node {o.node_name} {record.tries} times, and the scheduler did not place it there"
+    tries = counted(record.tries, "time")
+    text = f"the pod was nominated to node {o.node_name} {tries}, and the scheduler did not place it there"
     return Refusal(ReasonCode.NOMINATION_LOST, text)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from moorage.objects import Pod
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin, Spec, merging, moment, rules
+from moorage.wording import counted
 
 from .. import eligibility
 from ..names import PREPARING
@@ -150,7 +151,7 @@ def lost(found: Mapping[str, PinState]) -> set[str]:
 def waiting(found: Mapping[str, PinState]) -> str:
     """What the first pod that waits for something waits for, for people; empty when none does."""
     waits = [state.refusal.text for state in found.values() if state.outcome is None and state.refusal is not None]
-    more = f" (and {len(waits) - 1} more pods wait)" if len(waits) > 1 else ""
+    more = f" ({counted(len(waits) - 1, 'more pod')} waiting)" if len(waits) > 1 else ""
     return f"{waits[0]}{more}" if waits else ""
 
 

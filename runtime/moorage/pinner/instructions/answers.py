@@ -15,6 +15,7 @@ from moorage.protocol import (
     ReasonCode,
     Release,
 )
+from moorage.wording import counted
 
 from .. import metrics
 from ..decisions.observation import Observation, PinState
@@ -189,7 +190,7 @@ def _summary(each: Open, outcome: Outcome, refusal: Refusal | None) -> tuple[Out
         found = [result for result in results if result.outcome is bad]
         if found:
             first = found[0]
-            several = f" (and {len(found) - 1} more pods)" if len(found) > 1 else ""
+            several = f" (and {counted(len(found) - 1, 'more pod')})" if len(found) > 1 else ""
             sentence = f"pod {first.pod}: {first.sentence or first.reason.sentence}{several}"
             return bad, Refusal(first.reason, sentence)
     return outcome, refusal or Refusal(ReasonCode.OK)

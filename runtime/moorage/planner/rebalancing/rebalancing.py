@@ -19,6 +19,7 @@ from moorage.kube.errors import KubeError
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
+from moorage.wording import counted
 
 from ..instruction_store import InstructionStore
 from ..plan import Plan
@@ -122,7 +123,7 @@ class Rebalancing:
                 self._store.issue(action)
             self._enter(Stage.WITHDRAWN, lost)
         else:
-            self._enter(Stage.EMPTYING, f"all {len(self._plan.nodes)} nodes are Ready")
+            self._enter(Stage.EMPTYING, _all(len(self._plan.nodes), "Ready"))
             await self._empty(self._targets)
         if not self._emptying.ended:
             await self._emptying.clean_up()
@@ -162,9 +163,9 @@ class Rebalancing:
             self._store.issue(action)
         left = self._emptying.open
         if left:
-            self._enter(Stage.INCOMPLETE, f"{len(left)} of {len(self._what.drain)} nodes were not emptied")
+            self._enter(Stage.INCOMPLETE, f"{len(left)} of {counted(len(self._what.drain), 'node')} still not empty")
         else:
-            self._enter(Stage.DONE, f"all {len(self._what.drain)} nodes are empty")
+            self._enter(Stage.DONE, _all(len(self._what.drain), "empty"))
 
     def _enter(self, stage: Stage, why: str) -> None:
         self.stage, self.why = stage, why
@@ -194,3 +195,7 @@ class Rebalancing:
                 logger.warning("the cluster's identity is not known yet, trying again", extra=fields)
                 await asyncio.sleep(delay)
         return self._known_cluster
+
+
+def _all(count: int, state: str) -> str:
+    return f"{'its one node is' if count == 1 else f'all {count} nodes are'} {state}"

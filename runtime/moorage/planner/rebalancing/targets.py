@@ -16,6 +16,7 @@ from moorage.protocol import (
     Release,
     Webhook,
 )
+from moorage.wording import be, counted
 
 from .. import outcomes
 from ..instruction_store import InstructionStore
@@ -51,7 +52,7 @@ class Targets:
             return "no pod pinner that leads is connected"
         left = sum(slot.left for _, report in self._reports() if report is not None for slot in report.slots)
         if left and self._store.reports.webhook(self._cluster) is Webhook.IDLE:
-            return f"{left} pods are expected, and the pod pinner's webhook does not assign them yet"
+            return f"{counted(left, 'pod')} {be(left)} expected, and the pod pinner's webhook does not assign them yet"
         return next(self.waiting, "")
 
     @property

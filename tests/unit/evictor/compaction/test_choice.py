@@ -265,8 +265,8 @@ def test_an_owner_is_not_disturbed_all_the_time() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"updatedReplicas": 1}, "1 of 2 replicas are updated"),
-        ({"replicas": 3}, "1 old replicas are still there"),
+        ({"updatedReplicas": 1}, "1 of 2 replicas is updated"),
+        ({"replicas": 3}, "1 old replica is still there"),
         ({"observedGeneration": 4}, "its last change has not been seen yet"),
     ],
 )

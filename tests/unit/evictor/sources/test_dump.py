@@ -296,7 +296,7 @@ def test_the_command_asks_for_every_kind_that_every_cluster_serves() -> None:
     [
         (b"", f"is empty. {AGAIN}"),
         (b" \n\t", f"is empty. {AGAIN}"),
-        (b"{", f"is cut off in the middle: it ends in line 1, after 1 bytes. {AGAIN}"),
+        (b"{", f"is cut off in the middle: it ends in line 1, after 1 byte. {AGAIN}"),
         (text(*CLUSTER)[:-200], "is cut off in the middle: it ends in line "),
         (text(*CLUSTER).replace('"Node"', "Node", 1), "is no JSON: invalid character in line "),
         (text(*CLUSTER) + text(*CLUSTER), "holds something else behind its first list, in line "),
@@ -344,7 +344,9 @@ def test_where_it_is_cut_off(file: Path) -> None:
     whole = text(*CLUSTER)
     cut = whole[: len(whole) // 2]
     lines = cut.count("\n") + 1
-    assert refused(file, cut).startswith(f"is cut off in the middle: it ends in line {lines}, after {len(cut)} bytes.")
+    assert refused(file, cut).startswith(
+        f"is cut off in the middle: it ends in line {lines}, after {len(cut):,} bytes."
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
