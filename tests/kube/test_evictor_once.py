@@ -19,11 +19,10 @@ from moorage.cli import evictor, explain, looking
 from moorage.evictor.sources.command import COMMAND
 from moorage.kube import resources
 from moorage.kube.client import Client
-from tests.auditing import events
 from tests.kube import pinning
 from tests.kube.accounts import account
 from tests.kube.support import eventually, placeholder, unscheduled_pod
-from tools.auditlog import Mark
+from tools.auditlog import Mark, events
 from tools.localcluster import ClusterHandle
 from tools.localcluster.binaries import binaries
 

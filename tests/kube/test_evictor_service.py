@@ -21,10 +21,9 @@ from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
 from moorage.ops.parsing import Address
 from moorage.ops.settings import EvictorSettings
-from tests.auditing import events
 from tests.kube.accounts import account
 from tests.kube.support import PATIENCE, eventually, renew_lease
-from tools.auditlog import Mark
+from tools.auditlog import Mark, events
 from tools.charts.rights import rules
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError

@@ -19,9 +19,8 @@ from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
-from tests.auditing import events
 from tests.kube.support import eventually, pod
-from tools.auditlog import Mark
+from tools.auditlog import Mark, events
 from tools.localcluster import LocalCluster
 from tools.localcluster.karpenter import NODE_CLAIMS
 

@@ -16,12 +16,11 @@ from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING
 from moorage.protocol import Outcome
 from moorage.reservations import NodeReservation
-from tests.auditing import events
 from tests.charts.fenced import Fenced, fenced
 from tests.kube import pinning
 from tests.kube.pinning import Driver
 from tests.kube.support import eventually, pod
-from tools.auditlog import Mark
+from tools.auditlog import Mark, events
 from tools.localcluster import LocalCluster, karpenter
 from tools.localcluster.karpenter import NODE_CLAIMS
 from tools.localcluster.kubeconfig import write_kubeconfig

@@ -60,7 +60,10 @@ owners = st.builds(Owner, texts, texts, texts, texts)
 slots = st.builds(Slot, owners, maps, st.integers(0, 2**31 - 1))
 moments = st.datetimes(timezones=st.just(UTC))
 actions = st.one_of(
-    st.builds(CreatePlaceholder, st.builds(Promise, texts, maps, maps, taints, taints, texts, texts, texts, maps, st.booleans(), maps)),
+    st.builds(
+        CreatePlaceholder,
+        st.builds(Promise, texts, maps, maps, taints, taints, texts, texts, texts, maps, st.booleans(), maps),
+    ),
     st.builds(DeletePlaceholder, texts),
     st.builds(PinPods, texts, st.lists(pods, max_size=4).map(tuple)),
     st.builds(ExpectPods, texts, st.lists(slots, max_size=3).map(tuple)),
