@@ -31,7 +31,7 @@ def promised(allow: bool = False, name: str = NAME, **more: Any) -> CreatePlaceh
     return CreatePlaceholder(Promise(name, ROOM, allow_new_zone=allow, **more))
 
 
-IN_B = {"labels": {ZONE: "b"}}
+IN_B: dict[str, Any] = {"labels": {ZONE: "b"}}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_name_that_no_kubelet_could_register_is_refused_with_the_way_out(
 ) -> None:
     name = "n" * 60 + "." + "n" * (length - 61) if length < 122 else ".".join(["n" * 62] * 4) + "nn"
     assert len(name) == length
-    more = {"profile": profile, "provider_id": "p"} if profile == "late" else {}
+    more: dict[str, Any] = {"profile": profile, "provider_id": "p"} if profile == "late" else {}
     judgement = take(promised(name=name, labels=labels, **more), NOBODY)
     if length > 63 and profile != "late" and not labels:
         assert why(judgement) == ("rejected", "INVALID_NODE_NAME")

@@ -148,7 +148,7 @@ def claiming(scene: Scene, *hosts: str) -> Pod:
     claim = {"metadata": {"name": "c", "namespace": "ns"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
     annotations = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
     scene.cluster.snapshot.apply(msgspec.convert(volume, PersistentVolume))
-    meta = {**claim["metadata"], **annotations}  # type: ignore[dict-item]
+    meta = {**claim["metadata"], **annotations}
     scene.cluster.snapshot.apply(msgspec.convert({**claim, "metadata": meta}, PersistentVolumeClaim))
     return scene.store(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), "p")
 
