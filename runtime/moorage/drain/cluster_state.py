@@ -19,7 +19,6 @@ from moorage.scheduling.selector_index import anchor
 from moorage.scheduling.selectors import Selector
 
 from . import floor
-from .names import MIRROR_ANNOTATION
 
 _GROUPS = {
     "ReplicaSet": "apps",
@@ -228,7 +227,7 @@ def belongs_to_node(pod: Pod) -> bool:
     """Whether a pod belongs to its node: a static pod, or a pod of a DaemonSet."""
     owner = pod.metadata.controller()
     made_there = owner is not None and (_is(owner, "DaemonSet", "apps") or _is(owner, "Node", ""))
-    return made_there or MIRROR_ANNOTATION in pod.metadata.annotations
+    return made_there or pod.is_mirror
 
 
 def unscheduled(pod: Pod) -> bool:

@@ -25,9 +25,6 @@ DRAIN_ANNOTATION = "moorage.dev/drain"
 _BEYOND = 9999
 """The last year to which time can be added. No node was drained then."""
 
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
-"""The annotation of a static pod's mirror pod."""
-
 
 class Phase(Enum):
     """The phases of a drain."""

@@ -7,6 +7,9 @@ import msgspec
 from .base import Condition, KubeObject, Labels, Object, Present, Quantities
 from .selectors import LabelSelector, NodeSelector, NodeSelectorTerm
 
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+"""On the mirror pod by which a kubelet shows a static pod (core/v1, MirrorPodAnnotationKey)."""
+
 
 class ResourceRequirements(Object, frozen=True):
     """Requests and limits of a container, or of the pod as a whole."""
@@ -260,6 +263,11 @@ class Pod(KubeObject, frozen=True):
     def finished(self) -> bool:
         """Whether the pod has finished and no longer uses its node."""
         return self.status.phase in ("Succeeded", "Failed")
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether it is the mirror pod of a static pod."""
+        return MIRROR_ANNOTATION in self.metadata.annotations
 
     @property
     def deployment(self) -> str:

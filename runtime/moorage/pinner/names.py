@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moorage.objects import Node, Taint
+from moorage.protocol import validate
 
 MANAGED_LABEL = "provisioner.cast.ai/managed-by"
 MANAGED_VALUE = "cast.ai"
@@ -67,7 +68,7 @@ The API server would work out anew with each write who wrote which field.
 FINALIZER = "moorage.dev/placeholder"
 """On a reservation while a placeholder may exist that only we would ever clean up."""
 
-HOSTNAME = "kubernetes.io/hostname"
+HOSTNAME = validate.HOSTNAME
 KUBELET_LABELS = frozenset(
     (
         HOSTNAME,

@@ -12,9 +12,6 @@ from moorage.scheduling import requests
 from .model import Owner, Promise, Slot, Spec
 from .reading import moment
 
-MIRROR = "kubernetes.io/config.mirror"
-"""On the mirror pod of a static pod (kubetypes.ConfigMirrorAnnotationKey)."""
-
 
 def expired(spec: Spec, now: datetime) -> bool:
     """Whether the deadline is over; False without a readable deadline.
@@ -155,7 +152,7 @@ def static_pods_to_come(promise: Promise, pods: Iterable[Pod]) -> dict[str, int]
     if not promise.static_pods:
         return {}
     left, _ = requests.allocatable(promise.static_pods)
-    mirrors = [pod for pod in pods if MIRROR in pod.metadata.annotations and not pod.finished]
+    mirrors = [pod for pod in pods if pod.is_mirror and not pod.finished]
     if mirrors and len(mirrors) >= left.get("pods", 1):
         return {}
     for pod in mirrors:

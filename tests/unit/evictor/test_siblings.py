@@ -11,6 +11,7 @@ import pytest
 
 from moorage.evictor.candidates import PodVerdict, Policy, View, judge, names
 from moorage.kube.compact import READ_PREFIXES, compact_pod
+from moorage.objects.pod import MIRROR_ANNOTATION
 from tests.unit.evictor.build import Json, budget, controller, merged, node, owner, pod, policy, view
 
 ONE, TWO, JOB = owner("ReplicaSet", "one"), owner("ReplicaSet", "two"), owner("Job", "batch")
@@ -110,7 +111,7 @@ def test_caches_keep_every_annotation_that_is_read() -> None:
         names.SAFE_LOCAL_VOLUMES,
         names.SCALE_DOWN_DISABLED,
         names.DO_NOT_DISRUPT,
-        names.MIRROR,
+        MIRROR_ANNOTATION,
     ):
         assert key.startswith(READ_PREFIXES), key
 

@@ -385,7 +385,7 @@ async def test_nothing_is_completed_on_a_node_that_others_have_made_only_said() 
         await bed.answered(asked)
         await bed.until(lambda: not is_open(bed, "n2"))
         labels = (bed.node("machine") or {})["metadata"]["labels"]
-        assert labels == {"pool": "a", "batch": "c"}
+        assert labels == {"pool": "a", "batch": "c", "kubernetes.io/hostname": "machine"}
         (differs,) = bed.told("NodeDiffers", "machine")
         assert "pool" in differs.note
         assert bed.planner.final(created) == ""

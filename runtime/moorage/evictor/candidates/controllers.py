@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from moorage.objects import OwnerReference, Pod, Workload
 
-from . import names
 from .view import View
 
 KINDS = {
@@ -89,7 +88,7 @@ class Lookup:
 
     def of(self, pod: Pod) -> Controllers:
         """The controllers of a pod."""
-        if names.MIRROR in pod.metadata.annotations:
+        if pod.is_mirror:
             return Controllers(Made.STATIC)
         owner = pod.metadata.controller()
         if owner is None:

@@ -11,9 +11,6 @@ SAFE_LOCAL_VOLUMES = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volum
 SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 
-MIRROR = "kubernetes.io/config.mirror"
-"""On the API server's copy of a static pod."""
-
 MANAGED_BY = ("provisioner.cast.ai/managed-by", "cast.ai")
 """On the nodes that scopedMode covers."""
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")

@@ -484,7 +484,7 @@ class Following:
         """
         pod, runs = change.object, node in self._on_running
         promise = self.reading(reserved).spec.promise if reserved else None
-        if promise is not None and promise.static_pods and rules.MIRROR in pod.metadata.annotations:
+        if promise is not None and promise.static_pods and pod.is_mirror:
             self._place_node(node)  # room was held for it
         if runs or reserved:
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)

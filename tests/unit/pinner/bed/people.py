@@ -84,6 +84,7 @@ class People:
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
 
         def report(found: Json) -> None:
+            found["metadata"].setdefault("labels", {})["kubernetes.io/hostname"] = node
             found["status"] = {"allocatable": offered, "capacity": offered, **found.get("status", {}), **status}
             found["status"] |= {"nodeInfo": {"kubeletVersion": "v1.36.0"}, "conditions": conditions}
             if ready:  # by the node-lifecycle controller

@@ -151,6 +151,28 @@ async def test_a_pod_that_only_the_scheduler_can_place_would_be_nominated(dry: S
     assert ack.text == "2 of 2 pods would be on node node-1"
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"), [({}, "DOES_NOT_FIT"), ({"profile": "late", "provider_id": "p"}, "DRY_RUN")]
+)
+async def test_who_selects_by_host_would_wait_for_the_machine(
+    dry: Setting, more: dict[str, str], expected: str
+) -> None:
+    spec = msgspec.structs.replace(pod(1).spec, node_selector={"kubernetes.io/hostname": NAME})
+    dry.caches["pods"].put(msgspec.structs.replace(pod(1), spec=spec), 60)
+    await dry.do(CreatePlaceholder(Promise(NAME, ROOM, **more)))  # type: ignore[arg-type]
+    assert [each.reason.name for each in (await dry.do(pins(1, 2))).pods] == [expected, "DRY_RUN"]
+
+
+async def test_a_placeholder_in_a_zone_of_its_own_would_be_refused(dry: Setting) -> None:
+    labels = {"topology.kubernetes.io/zone": "a"}
+    machine = joined(placeholder(), ready=True)
+    meta = msgspec.structs.replace(machine.metadata, name="worker", labels=labels)
+    dry.caches["nodes"].put(msgspec.structs.replace(machine, metadata=meta), 60)
+    new = {"topology.kubernetes.io/zone": "b"}
+    assert await dry.said(CreatePlaceholder(Promise(NAME, ROOM, new))) == ("rejected", "NEW_ZONE")
+    assert await dry.said(CreatePlaceholder(Promise(NAME, ROOM, new, allow_new_zone=True))) == DRY
+
+
 async def test_a_pod_that_nobody_can_judge_would_wait(dry: Setting) -> None:
     await dry.do(CREATE)
     odd = Unreadable("ns/odd", "odd", "50", "it is odd", pod(9, node=NAME), ("spec.containers",))

@@ -9,7 +9,8 @@ import pytest
 
 from moorage.objects import Node, Pod
 from moorage.objects.base import ObjectMeta
-from moorage.objects.pod import Volume
+from moorage.objects.pod import TopologySpreadConstraint, Volume
+from moorage.objects.selectors import LabelSelector
 from moorage.objects.storage import PersistentVolumeClaim, PersistentVolumeClaimSpec, StorageClass
 from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.refusal import Nominable, Wait
@@ -71,6 +72,39 @@ def test_pods_fit_together_or_not_at_all_and_asking_takes_no_room(setting: Setti
         assert answers(setting, *pods) == ["", "", "", "", "NODE_FULL"]
     assert answers(setting, pods[4]) == [""]
     assert answers(setting, wanting(1, devices="3"), wanting(2, devices="2"), wanting(3)) == ["", "NODE_FULL", ""]
+
+
+def test_the_scheduler_knows_no_host_of_a_placeholder_and_a_nomination_is_for_the_scheduler(setting: Setting) -> None:
+    """A pod that is spread over hosts: the placeholder beside the machine is no host yet, although it is empty."""
+    host = "kubernetes.io/hostname"
+    labels = {host: NAME}
+    named = machine("4")
+    setting.nodes.put(
+        msgspec.structs.replace(named, metadata=msgspec.structs.replace(named.metadata, labels=labels)), 20
+    )
+    other = model.reservation_of(spec_of())
+    meta = msgspec.structs.replace(other.metadata, name="beside", uid="r-beside")
+    setting.caches["reservations"].put(msgspec.structs.replace(other, metadata=meta), 21)
+    bare = model.placeholder()
+    meta = msgspec.structs.replace(bare.metadata, name="beside", uid="n-beside", annotations={})
+    setting.nodes.put(msgspec.structs.replace(bare, metadata=meta), 22)
+    selector = LabelSelector(match_labels={"app": "web"})
+    spread = TopologySpreadConstraint(
+        max_skew=1, topology_key=host, when_unsatisfiable="DoNotSchedule", label_selector=selector
+    )
+    pods = [_spread(wanting(number), spread) for number in range(1, 4)]
+    assert answers(setting, *pods) == ["", "", ""]
+    joined = msgspec.structs.replace(bare.metadata, name="beside", uid="n-beside", labels={host: "beside"})
+    setting.nodes.put(msgspec.structs.replace(bare, metadata=joined), 23)
+    assert answers(setting, *pods) == ["", "DOES_NOT_FIT", "DOES_NOT_FIT"]
+
+
+def _spread(one: Pod, constraint: TopologySpreadConstraint) -> Pod:
+    return msgspec.structs.replace(
+        one,
+        metadata=msgspec.structs.replace(one.metadata, labels={"app": "web"}),
+        spec=msgspec.structs.replace(one.spec, topology_spread_constraints=(constraint,)),
+    )
 
 
 @pytest.mark.parametrize(("devices", "expected"), [("", "wait"), ("0", "wait"), ("1", "")])
