@@ -16,6 +16,7 @@ from .model import (
     MAX_PINS,
     MAX_RECORDS,
     MAX_SLOTS,
+    NodeReservation,
     Nomination,
     Pin,
     Promise,
@@ -153,6 +154,18 @@ def size_problem(spec: Spec) -> Problem | None:
     if len(spec.pins) + len(spec.slots) > MAX_BYTES >> 11 and (size := len(_encode(spec))) > MAX_BYTES:
         return Problem("spec", f"would have {size} bytes, more than {MAX_BYTES}")
     return None
+
+
+def same_intent(reservation: NodeReservation, other: NodeReservation) -> bool:
+    """Whether two states of a stored reservation say the same, apart from ``ends``."""
+    if reservation is other:
+        return True
+    return reservation.metadata.uid == other.metadata.uid and reservation.spec == other.spec
+
+
+def ends(reservation: NodeReservation) -> tuple[object, object]:
+    """Return what beside the spec is read as an intent: that it is still held, and that it is being deleted."""
+    return (reservation.metadata.finalizers, reservation.metadata.deletion_timestamp)
 
 
 def same_promise(promise: Promise, other: Promise) -> bool:

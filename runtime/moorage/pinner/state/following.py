@@ -19,7 +19,7 @@ from moorage.cluster.fit_snapshot import FitSnapshot
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import HOLD, NodeReservation, Promise, Reading, SlotReservation, Spec, read, rules
+from moorage.reservations import HOLD, NodeReservation, Promise, Reading, SlotReservation, Spec, merging, read, rules
 from moorage.scheduling import Snapshot
 
 from ..decisions import late, slot_reservations
@@ -320,9 +320,9 @@ class Following:
         known = self._readings.get(name)
         if known is None and reservation is None:
             return False
-        if known is not None and reservation is not None and _same_intent(known[0], reservation):
+        if known is not None and reservation is not None and merging.same_intent(known[0], reservation):
             self._readings[name] = (reservation, known[1])
-            if _ends(known[0]) == _ends(reservation):
+            if merging.ends(known[0]) == merging.ends(reservation):
                 return False
             self._learn(name, self.node_name(name))
             return True
@@ -500,12 +500,3 @@ class Following:
         if FINALIZER in reservation.metadata.finalizers or spec.slots:
             return True
         return change.new is not None and change.new.finished
-
-
-def _same_intent(one: NodeReservation, other: NodeReservation) -> bool:
-    return one is other or (one.metadata.uid == other.metadata.uid and one.spec == other.spec)
-
-
-def _ends(reservation: NodeReservation) -> tuple[object, object]:
-    """What beside the spec is read as an intent."""
-    return (reservation.metadata.finalizers, reservation.metadata.deletion_timestamp)

@@ -182,7 +182,7 @@ async def test_a_pod_that_nobody_can_judge_would_wait(dry: Setting) -> None:
     (result,) = ack.pods
     assert result.reason.name == "DEADLINE_PASSED"
     assert result.sentence.startswith("it would wait: node ")
-    assert ack.text.startswith("0 of 1 pods would be on node")
+    assert ack.text.startswith("0 of 1 pod would be on node")
 
 
 async def test_what_is_wrong_has_the_answer_of_a_real_run(dry: Setting) -> None:
