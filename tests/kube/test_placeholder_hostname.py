@@ -96,3 +96,19 @@ async def test_others_scale_and_roll_beside_it(
             assert (ran.spec.node_name, ran.metadata.uid) == (name, each.metadata.uid)
         told = {reason for kind, about, reason, _ in driver.records.seen if (kind, about) == ("Node", name)}
         assert told == {"PlaceholderCreated", "PlaceholderAdopted"}, "nothing is missed"
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # of the subject of its kubelet's certificate
+async def test_a_name_too_long_for_a_label(client: Client, cluster: ClusterHandle, node_name: NodeName) -> None:
+    """A kubelet joins under it with the hostname that it is started with, and only such a one is promised."""
+    name = node_name("x" * 40)
+    assert len(name) > 63
+    async with pinning.driver(client) as driver:
+        refused = await driver.do(pinning.promise(name, "long"))
+        assert refused.reason is ReasonCode.INVALID_NODE_NAME
+        assert f"the node's name has {len(name)} characters: its kubelet could not register" in refused.sentence
+        made = await driver.do(pinning.promise(name, "long", labels={HOSTNAME: "short"}))
+        assert made.outcome is Outcome.APPLIED
+        await asyncio.to_thread(cluster.start_hollow_kubelet, name, node_labels={HOSTNAME: "short"})
+        joined = await node_where(client, name, lambda n: n.ready, "Ready")
+        assert joined.metadata.labels[HOSTNAME] == "short"

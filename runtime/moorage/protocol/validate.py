@@ -114,7 +114,8 @@ def registration_problem(name: str, labels: Mapping[str, str]) -> str:
 
     A kubelet gives its Node the label kubernetes.io/hostname, whose value is the Node's name
     (kubelet_node_status.go, initialNode). If the API server refuses the label, the kubelet tries again for ever
-    (registerWithAPIServer). Only --node-labels gives it another value.
+    (registerWithAPIServer), also beside a placeholder: it creates first, and what is not valid is refused before
+    what exists. Only --node-labels gives the label another value, on a placeholder, too.
 
     Args:
         name: the Node's name.

@@ -180,8 +180,7 @@ class Following:
         promise = self.reading(self.reserved_as(name)).spec.promise
         if promise is None:  # a node on which pods are expected is what it is, with the DaemonSet pods to come
             return node if name in self._on_running else None
-        pods = self._caches.pods.by(BY_NODE, name) if promise.static_pods else ()
-        return as_promised(name, promise, node, pods)
+        return as_promised(name, promise, node, self._caches.pods.by(BY_NODE, name))
 
     # --- claims ---
 
@@ -483,8 +482,7 @@ class Following:
             change: of the pod.
         """
         pod, runs = change.object, node in self._on_running
-        promise = self.reading(reserved).spec.promise if reserved else None
-        if promise is not None and promise.static_pods and pod.is_mirror:
+        if pod.is_mirror and reserved and (promise := self.reading(reserved).spec.promise) and promise.static_pods:
             self._place_node(node)  # room was held for it
         if runs or reserved:
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
