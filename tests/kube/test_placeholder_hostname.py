@@ -1,4 +1,4 @@
-"""A placeholder beside pods of others that are spread over hosts, and its own pods, with real kubelets."""
+"""A placeholder beside pods of others that are spread over hosts and zones, and its own pods, with real kubelets."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tools.localcluster import ClusterHandle
 NodeName = Callable[..., str]
 GROUP = "moorage.test/group"
 """On the placeholder and on the node beside it."""
+ZONE = "topology.kubernetes.io/zone"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 
 
@@ -28,17 +29,17 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
         yield connected
 
 
-def spread(app: str) -> list[dict[str, Any]]:
-    """Over hosts, as in most charts."""
-    constraint = {"maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "DoNotSchedule"}
+def spread(app: str, over: str = HOSTNAME, **more: str) -> list[dict[str, Any]]:
+    """Over hosts, as in most charts, or over something else."""
+    constraint = {"maxSkew": 1, "topologyKey": over, "whenUnsatisfiable": "DoNotSchedule", **more}
     return [{**constraint, "labelSelector": {"matchLabels": {"app": app}}}]
 
 
-def deploy(cluster: ClusterHandle, namespace: str, app: str, group: str) -> None:
-    """A Deployment of one pod that is spread over the hosts of a group."""
-    made = pod(app, nodeSelector={GROUP: group}, topologySpreadConstraints=spread(app))
+def deploy(cluster: ClusterHandle, namespace: str, app: str, group: str, replicas: int = 1, **spreading: str) -> None:
+    """A Deployment that is spread over the hosts of a group, or over something else."""
+    made = pod(app, nodeSelector={GROUP: group}, topologySpreadConstraints=spread(app, **spreading))
     template = {"metadata": {"labels": {"app": app}}, "spec": made["spec"]}
-    spec = {"replicas": 1, "selector": {"matchLabels": {"app": app}}, "template": template}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template}
     cluster.api.request("POST", DEPLOYMENTS.format(namespace), {"metadata": {"name": app}, "spec": spec})
 
 
@@ -62,9 +63,12 @@ async def running(client: Client, namespace: str, app: str, count: int, **labels
 async def test_others_scale_and_roll_beside_it(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
-    """And of the pods meant for it, only those that select by host wait for the machine."""
+    """And of the pods meant for it, only those that select by host wait for the machine.
+
+    An empty zone holds others up, so it is refused; where it is allowed, only `nodeTaintsPolicy` helps them.
+    """
     name, worker = node_name("new"), node_name("worker")
-    cluster.start_hollow_kubelet(worker, node_labels={GROUP: name})
+    cluster.start_hollow_kubelet(worker, node_labels={GROUP: name, ZONE: "a"})
     own = await pinning.replicas(client, "own", namespace, 2, name, topologySpreadConstraints=spread("own"))
     term = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": [name]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
@@ -72,8 +76,13 @@ async def test_others_scale_and_roll_beside_it(
     await asyncio.to_thread(cluster.wait_node_ready, worker)
     deploy(cluster, namespace, "others", name)
     async with pinning.driver(client) as driver:
-        made = await driver.do(pinning.promise(name, labels={GROUP: name, HOSTNAME: name}))
+        labels = {GROUP: name, HOSTNAME: name, ZONE: name}
+        await driver.sees(driver.caches.nodes, await client.get(resources.NODES, worker))
+        assert (await driver.do(pinning.promise(name, labels=labels))).reason is ReasonCode.NEW_ZONE
+        made = await driver.do(pinning.promise(name, labels=labels, allow_new_zone=True))
         assert made.outcome is Outcome.APPLIED
+        deploy(cluster, namespace, "zoned", name, 2, over=ZONE)
+        deploy(cluster, namespace, "honoring", name, 2, over=ZONE, nodeTaintsPolicy="Honor")
         assert HOSTNAME not in (await client.get(resources.NODES, name)).metadata.labels
         assert (await driver.do(pinning.pin(name, own))).outcome is Outcome.APPLIED
         (refused,) = (await driver.do(pinning.pin(name, choosy))).pods
@@ -84,6 +93,8 @@ async def test_others_scale_and_roll_beside_it(
         await running(client, namespace, "others", 3)
         change(cluster, namespace, "others", template={"metadata": {"labels": {"revision": "2"}}})
         await running(client, namespace, "others", 3, revision="2")
+        await running(client, namespace, "honoring", 2)
+        await eventually(lambda: _held_up(client, namespace, "zoned"), "one pod to wait for the zone")
         assert not (await client.get(resources.NODES, name)).has_kubelet, "all of that was beside a placeholder"
 
         await asyncio.to_thread(cluster.start_hollow_kubelet, name)
@@ -96,6 +107,12 @@ async def test_others_scale_and_roll_beside_it(
             assert (ran.spec.node_name, ran.metadata.uid) == (name, each.metadata.uid)
         told = {reason for kind, about, reason, _ in driver.records.seen if (kind, about) == ("Node", name)}
         assert told == {"PlaceholderCreated", "PlaceholderAdopted"}, "nothing is missed"
+
+
+async def _held_up(client: Client, namespace: str, app: str) -> bool:
+    pods = [p for p in await client.list(resources.PODS, namespace) if p.metadata.labels.get("app") == app]
+    said = [c.message for p in pods for c in p.status.conditions if c.type == "PodScheduled" and not p.spec.node_name]
+    return any("topology spread constraints" in message for message in said)
 
 
 @pytest.mark.filterwarnings("ignore:Attribute's length")  # of the subject of its kubelet's certificate

@@ -36,16 +36,24 @@ def _refuse_new_zone(promise: Promise, nodes: Callable[[], Iterable[Node]]) -> R
     """
     for key in COPIED_LABELS if not promise.allow_new_zone else ():
         value = promise.labels.get(key)
-        if not value:
-            continue
-        known = {there for node in nodes() if node.has_kubelet and (there := node.metadata.labels.get(key))}
-        if known and value not in known:
+        if value and _is_new(key, value, nodes()):
             text = (
                 f"no node has {key}={value} yet: until the machine joins, pods that are spread over it "
                 "could not be scheduled elsewhere; set allowNewZone if that is meant"
             )
             return Refusal(ReasonCode.NEW_ZONE, text)
     return None
+
+
+def _is_new(key: str, value: str, nodes: Iterable[Node]) -> bool:
+    """Whether machines have other values of a label, and none has this one."""
+    others = False
+    for node in nodes:
+        there = node.metadata.labels.get(key) if node.has_kubelet else None
+        if there == value:
+            return False
+        others |= bool(there)
+    return others
 
 
 def _refuse_hostname(promise: Promise, nodes: Callable[[], Iterable[Node]]) -> Refusal | None:
