@@ -77,7 +77,8 @@ async def test_others_scale_and_roll_beside_it(
     deploy(cluster, namespace, "others", name)
     async with pinning.driver(client) as driver:
         labels = {GROUP: name, HOSTNAME: name, ZONE: name}
-        await driver.sees(driver.caches.nodes, await client.get(resources.NODES, worker))
+        beside = await client.get(resources.NODES, worker)
+        await driver.sees(driver.caches.nodes, beside)
         assert (await driver.do(pinning.promise(name, labels=labels))).reason is ReasonCode.NEW_ZONE
         made = await driver.do(pinning.promise(name, labels=labels, allow_new_zone=True))
         assert made.outcome is Outcome.APPLIED
