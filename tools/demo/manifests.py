@@ -53,13 +53,13 @@ def promise() -> dict[str, Any]:
     return {
         "allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "110"},
         "taints": [{"key": LABEL, "value": "true", "effect": "NoSchedule"}],
+        "allowNewZone": True,  # no other node is in the demo's zones
     }
 
 
-def node_labels(name: str, zone: str) -> dict[str, str]:
-    """All labels of a node; the kubelet that adopts it brings none of the custom ones."""
+def node_labels(zone: str) -> dict[str, str]:
+    """All labels of a node but for its hostname; the kubelet that adopts it brings none of the custom ones."""
     return {
-        "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "node.kubernetes.io/instance-type": "demo.large",

@@ -24,7 +24,7 @@ def document(machines: Sequence[Machine]) -> dict[str, Any]:
             {
                 "name": machine.name,
                 "template": "machine",
-                "labels": manifests.node_labels(machine.name, machine.zone),
+                "labels": manifests.node_labels(machine.zone),
                 "pods": [{"namespace": pod.namespace, "name": pod.name, "uid": pod.uid} for pod in machine.pods],
             }
             for machine in machines

@@ -12,7 +12,10 @@ from .scenario import DEVICE, Scenario, Target
 
 PLAN = "smaller"
 DEADLINE = "5m"
-_MACHINE = {"allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "110"}}
+_MACHINE = {
+    "allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "110"},
+    "allowNewZone": True,  # no other node is in the demo's zones
+}
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def _node(target: Target, scenario: Scenario) -> dict[str, Any]:
     node: dict[str, Any] = {
         "name": target.name,
         "template": "machine",
-        "labels": manifests.node_labels(target.name, target.zone),
+        "labels": manifests.node_labels(target.zone),
         "expect": [
             {**_pods_of(name), "requests": {"cpu": f"{cpu[name]}m", "memory": POD_MEMORY}, "count": count}
             for name, count in target.slots.items()
