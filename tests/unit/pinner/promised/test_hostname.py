@@ -17,7 +17,7 @@ from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.promised.manifest import as_promised, placeholder_manifest
 from moorage.pinner.providers import PROFILES
 from moorage.scheduling import Fit, Snapshot
-from tests.unit.pinner.webhook.scene import PROMISE, Json, Scene, pod, slot
+from tests.unit.pinner.webhook.scene import PROMISE, Json, Scene, patched, pod, slot
 from tests.unit.pinner.webhook.test_mutate import node_of, reason
 
 LABELS = {"app": "web"}
@@ -120,6 +120,16 @@ def test_who_selects_by_it_is_refused_until_the_node_has_joined(scene: Scene, se
     joined(scene)
     assert NodeRoom(scene.cluster, "n1").admit((pinned,))[pinned.metadata.uid] is None
     assert node_of(scene.create(pod(**SELECTING[selecting]))) == "n1"
+
+
+def test_a_pin_is_taken_back_when_another_webhook_makes_the_pod_select_by_host(scene: Scene) -> None:
+    placeholder(scene)
+    created = scene.create(pod())
+    assert node_of(created) == "n1"
+    created["spec"]["nodeSelector"] = {HOSTNAME: "n1"}
+    again = patched(created, scene.ask(created))
+    assert node_of(again) == ""
+    assert HOSTNAME in reason(again)
 
 
 @pytest.mark.parametrize("spec", list(OTHERS))
