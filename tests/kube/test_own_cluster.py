@@ -67,7 +67,8 @@ async def test_the_cache_survives_the_api_server_being_killed(own_cluster: Local
         await eventually(seen, "a namespace created after the restart")
         task.cancel()
         with pytest.raises(errors.Gone):  # the new server has no history from before its start
-            await anext(ListWatch(transport, resources.NAMESPACES, Selection()).events("1", seconds=5, silence=30))
+            async with ListWatch(transport, resources.NAMESPACES, Selection()).watch("1") as events:
+                await anext(events)
         added = [change.object.key for change in told if change.kind is Kind.ADDED]
         assert sorted(added) == sorted(set(added)), "nobody is told twice"
         assert not [change for change in told if change.kind is Kind.DELETED]

@@ -6,8 +6,7 @@ import asyncio
 import http.client
 import math
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -70,7 +69,7 @@ async def watched(
     """All events after a version until another one, or until a deletion."""
     reader = ListWatch(client.transport, resource, Selection(namespace=namespace))
     found: list[tuple[str, Pod | Unreadable[Pod]]] = []
-    async with aclosing(reader.events(since, seconds=60, silence=30.0)) as events:
+    async with reader.watch(since) as events:
         async for kind, item in events:
             assert isinstance(item, Pod), item
             found.append((kind, item))
@@ -170,11 +169,15 @@ async def test_deletions_come_through(client: Client, namespace: str, asked: lis
 
 async def refusal(transport: Transport, resource: Resource[Pod], verb: str, namespace: str = "") -> errors.ApiError:
     reader = ListWatch(transport, resource, Selection(namespace=namespace))
-    answer: AsyncGenerator[Any, None] = (
-        reader.pages() if verb == "list" else reader.events("1", seconds=5, silence=30.0)
-    )
+
+    async def ask() -> None:
+        if verb == "list":
+            await anext(reader.pages())
+        async with reader.watch("1") as events:
+            await anext(events)
+
     with pytest.raises(errors.ApiError) as refused:
-        await anext(answer)
+        await ask()
     return refused.value
 
 

@@ -1,8 +1,10 @@
 """The watch cache: all objects of one kind, kept up to date, with indexes and subscribers.
 
-One task per kind lists the objects and then watches from the list's resourceVersion. A broken watch resumes at the last
-resourceVersion. If that version is too old (410), the cache lists again and reports only the difference, so that
-subscribers get no change twice and miss no deletion. The guarantees are those of client-go's reflector
+One task per kind lists the objects and then watches from the list's resourceVersion. A watch that has ended resumes at
+the last resourceVersion. If that version is too old (410), the cache lists again and reports only the difference, so
+that subscribers get no change twice and miss no deletion. A server that was restored from a backup may be behind that
+version, and would send nothing. So before a watch resumes, one small request asks for the server's version, if nothing
+has shown it for a minute or the server was away. The guarantees are those of client-go's reflector
 (tools/cache/reflector.go): changes of one key arrive in order, and ``synced`` means that a complete list was applied.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import math
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -24,7 +26,7 @@ from .changes import Change, Changed, Kind, Subscriber, Unread
 from .http.transport import Transport
 from .resource import Resource
 from .unreadable import Unreadable
-from .watch import ListWatch, Selection
+from .watch import ListWatch, Selection, WatchLimits
 
 __all__ = ["Change", "Index", "Kind", "WatchCache"]
 
@@ -35,23 +37,17 @@ T = TypeVar("T", bound=KubeObject)
 Index = Callable[[T], Iterable[str]]
 """Returns the index values of an object; may be empty."""
 
-SILENCE = 100.0
-"""Seconds without a byte after which a watch is treated as dead. The server sends a bookmark about every 60 s."""
-
-WATCH_SECONDS = (240, 300)
-"""Range of seconds that one watch stays open. The value is random, so that caches do not reconnect at the same time."""
-
 STEADY_AFTER = 1.0
 """Seconds that a watch must last to count as a success, so that a server which ends each watch at once is not polled in
-a tight loop."""
+a tight loop. A watch that lasted longer is resumed at once, however it ended: networks cut quiet connections."""
 
 MAX_RETRY_AFTER = 60.0
 """Longest Retry-After that is respected, in seconds: a maintenance page may name a day, and an outdated cache does more
 harm."""
 
 STUCK_AFTER = 8
-"""Failures in a row after which the cache lists again instead of resuming the watch: a server restored from a backup
-may never reach our resourceVersion."""
+"""Failures in a row after which the cache lists again instead of resuming the watch: the server may be unable to begin
+at its resourceVersion."""
 
 
 class _WentBack(errors.KubeError):
@@ -66,10 +62,11 @@ class WatchCache(Generic[T]):
         resource: the kind.
         selection: restricts what is cached.
         indexes: index name to the function that returns an object's values in it.
-        silence: seconds without a byte after which a watch is treated as dead.
+        limits: how long one watch lasts, and when it is treated as dead.
         backoff: delays between failed attempts.
         optional: whether the server may lack the kind. If it does, the cache is empty and the kind is requested again
             later.
+        monotonic: seconds on a clock that never goes back (for tests).
     """
 
     def __init__(
@@ -79,14 +76,15 @@ class WatchCache(Generic[T]):
         *,
         selection: Selection = Selection(),  # noqa: B008 - immutable
         indexes: Mapping[str, Index[T]] | None = None,
-        silence: float = SILENCE,
+        limits: WatchLimits = WatchLimits(),  # noqa: B008 - immutable
         backoff: Backoff | None = None,
         optional: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource
         self._reader = ListWatch(transport, resource, selection)
         self._indexes = dict(indexes or {})
-        self._silence = silence
+        self._limits = limits
         self._backoff = backoff or Backoff()
         self._optional = optional
         self._objects: dict[str, T] = {}
@@ -98,7 +96,11 @@ class WatchCache(Generic[T]):
         self._refusal: errors.ApiError | None = None
         self._absent_now = False
         self._resource_version = ""
-        self._last_contact = time.monotonic()
+        self._monotonic = monotonic
+        self._not_behind_at = -math.inf  # when the server was last known to be at our resourceVersion, or past it
+        self._last_contact = monotonic()
+        self._blind_since: float | None = monotonic()  # None while a watch is open
+        self._cut_before = False  # whether the watch before was cut as well
         kind = resource.kind
         self._counters = {change: metrics.EVENTS.labels(kind, change.value) for change in Kind}
         self._size = metrics.OBJECTS.labels(kind)
@@ -126,8 +128,13 @@ class WatchCache(Generic[T]):
 
     @property
     def last_contact_age(self) -> float:
-        """Seconds since the last event, bookmark or list."""
-        return time.monotonic() - self._last_contact
+        """Seconds since the last event, bookmark or list, or since a watch was opened or ended by the server."""
+        return self._monotonic() - self._last_contact
+
+    @property
+    def blind_for(self) -> float:
+        """Seconds for which no watch has been open; 0 while one is. A quiet kind is not blind."""
+        return self._monotonic() - self._blind_since if self._blind_since is not None else 0.0
 
     @property
     def resource_version(self) -> str:
@@ -221,6 +228,8 @@ class WatchCache(Generic[T]):
                 if cause:
                     await self._list(cause)
                     cause = ""
+                elif self._monotonic() - self._not_behind_at > self._limits.confirmed:
+                    await self._check_version()
                 await self._watch()
             except errors.Gone:
                 cause = "expired"
@@ -237,17 +246,22 @@ class WatchCache(Generic[T]):
                     cause = "absent"
                     await self._absent(error)
                     continue
+                if isinstance(error, errors.ApiError) and error.version_too_large:
+                    self._not_behind_at = -math.inf
                 await self._interrupted(error)
-                # A restored server sends nothing, not even bookmarks, until it has caught up with our version.
-                deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
-                # A server that was down must not receive full lists from all clients at once when it is back.
-                away = isinstance(error, errors.Unreachable)
-                if deaf or (not away and self._backoff.failures % STUCK_AFTER == 0):
+                # A server that was down must not receive full lists from all clients at once when it is back. It may
+                # have been down because a backup was restored.
+                if isinstance(error, errors.Unreachable):
+                    self._not_behind_at = -math.inf
+                elif self._backoff.failures % STUCK_AFTER == 0:
                     cause = cause or "stuck"
 
     async def _interrupted(self, error: errors.KubeError) -> None:
-        """Back off after a failure. A repeated refusal is logged at debug level only."""
+        """Back off after a failure. A repeated refusal, and a watch that is cut again and again, are logged once."""
         level = None
+        if isinstance(error, errors.ConnectionLost) and self._backoff.failures == 0:
+            level = logging.DEBUG if self._cut_before else logging.INFO
+            self._cut_before = True
         if isinstance(error, errors.Forbidden | errors.NotFound):
             again = self._refusal is not None and self._refusal.code == error.code
             level = logging.DEBUG if again else logging.WARNING
@@ -302,32 +316,55 @@ class WatchCache(Generic[T]):
         for key in [key for key in (*self._objects, *self._unread) if key not in seen]:
             self._remove(key)
         self._resource_version = list_version
+        self._not_behind_at = self._last_contact
         metrics.SYNCED.labels(self.resource.kind).set(1)
         if not self._synced.is_set():
             logger.info("cache synced", extra={"kind": self.resource.kind, "objects": len(self._objects)})
             self._synced.set()
             self._answered.set()
 
+    async def _check_version(self) -> None:
+        """Ask for the server's resourceVersion: below ours it would send nothing until it has caught up."""
+        found = await self._reader.version()
+        if _older(found, self._resource_version):
+            raise _WentBack(f"list {self.resource.plural}: version {found} after {self._resource_version}")
+        self._not_behind_at = self._monotonic()
+        self._contact()
+
     async def _watch(self) -> None:
-        """Follow one watch connection until the server ends it."""
-        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load, guards nothing
-        stream = self._reader.events(self._resource_version, seconds=seconds, silence=self._silence)
-        opened = time.monotonic()
-        async with aclosing(stream) as events:
-            async for kind, item in events:
-                self._apply(kind, item)
-                if self._backoff.failures and time.monotonic() - opened >= STEADY_AFTER:
-                    self._backoff.reset()
-        if time.monotonic() - opened < STEADY_AFTER:
+        """Follow one watch connection until the server ends it, which is no failure."""
+        opened: float | None = None
+        try:
+            async with self._reader.watch(self._resource_version, self._limits) as events:
+                opened = self._opened()
+                async for kind, item in events:
+                    self._apply(kind, item)
+                    if self._backoff.failures and self._monotonic() - opened >= STEADY_AFTER:
+                        self._backoff.reset()
+        except errors.ConnectionLost:
+            if opened is not None and self._monotonic() - opened >= STEADY_AFTER:
+                self._backoff.reset()
+            raise
+        finally:
+            if self._blind_since is None:
+                self._blind_since = self._monotonic()
+        if self._monotonic() - opened < STEADY_AFTER:
             raise errors.ConnectionLost(f"watch {self.resource.plural}: ended at once")
         self._backoff.reset()
+        self._cut_before = False
+        self._contact()
         metrics.RECONNECTS.labels(self.resource.kind, "end").inc()
+
+    def _opened(self) -> float:
+        """The server has accepted a watch."""
+        self._contact()
+        self._blind_since = None
+        return self._monotonic()
 
     def _apply(self, kind: str, item: T | Unreadable[T]) -> None:
         self._contact()
         version = item.resource_version if isinstance(item, Unreadable) else item.metadata.resource_version
-        # The longer version is newer; of equal length, the greater text (KEP-5504). A watch delivers in order.
-        if (len(version), version) < (len(self._resource_version), self._resource_version):
+        if _older(version, self._resource_version):  # a watch delivers in order
             raise _WentBack(f"watch {self.resource.plural}: version {version} after {self._resource_version}")
         if kind == "DELETED":
             self._remove(item.key, last=None if isinstance(item, Unreadable) else item)
@@ -336,9 +373,10 @@ class WatchCache(Generic[T]):
         elif kind != "BOOKMARK":
             self._store(item)
         self._resource_version = version
+        self._not_behind_at = self._last_contact
 
     def _contact(self) -> None:
-        self._last_contact = time.monotonic()
+        self._last_contact = self._monotonic()
         self._refusal = None
 
     def _keep_known(self, item: Unreadable[T]) -> None:
@@ -408,6 +446,11 @@ class WatchCache(Generic[T]):
     def _tell_unread(self, key: str, item: Unreadable[T] | None) -> None:
         for subscriber in self._subscribers:
             subscriber.tell_unread(key, item)
+
+
+def _older(version: str, known: str) -> bool:
+    """Whether a resourceVersion is older: the longer is newer; of equal length, the greater text (KEP-5504)."""
+    return (len(version), version) < (len(known), known)
 
 
 def _forget(buckets: dict[str, dict[str, T]], key: str, values: Iterable[str]) -> None:

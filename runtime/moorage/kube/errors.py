@@ -107,6 +107,11 @@ class ApiError(KubeError):
         return self.status.details.causes if self.status.details else ()
 
     @property
+    def version_too_large(self) -> bool:
+        """Whether the server has not reached the request's resourceVersion (``NewTooLargeResourceVersionError``)."""
+        return any(cause.reason == "ResourceVersionTooLarge" for cause in self.causes)
+
+    @property
     def denied_by_webhook(self) -> bool:
         """Whether an admission webhook refused the request, with any status code.
 

@@ -30,7 +30,7 @@ import msgspec
 from moorage.objects import Lease
 
 from .clock import micro_time
-from .errors import ApiError, Conflict, ConnectionLost, KubeError, NotFound, Undecodable
+from .errors import ApiError, Conflict, ConnectionLost, KubeError, NotFound, Silent, Undecodable
 from .requester import Requester
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,8 @@ class LeaderElection:
         self._path = f"{self._collection}/{quote(name)}"
         self._namespace, self._name = namespace, name
         self._duration, self._renew_deadline, self._retry_period = duration, renew_deadline, retry_period
+        # As in client-go (resourcelock.NewFromKubeconfig): a swallowed request leaves time for another one.
+        self._answer_within = max(renew_deadline / 2, 1.0)
         self._labels = dict(labels or {})
         self._on_lost = on_lost
         self._monotonic, self._sleep, self._jitter = monotonic, sleep, jitter
@@ -164,6 +166,8 @@ class LeaderElection:
             await self._within(limit, self._attempt())
         except KubeError as error:
             self._complain(error)
+            if isinstance(error, Silent) and self._leading:
+                return 0.0  # the connection swallowed it, and the next attempt has another one
             retry_after = error.retry_after if isinstance(error, ApiError) else None
             return max(self._pause(), retry_after or 0.0)
         if self._complaint:
@@ -231,7 +235,7 @@ class LeaderElection:
 
     async def _look(self) -> dict[str, Any] | None:
         try:
-            lease = _decode(await self._transport.request("GET", self._path, timeout=self._renew_deadline))
+            lease = _decode(await self._transport.request("GET", self._path, timeout=self._answer_within))
         except NotFound:
             lease = None
         self._observe(lease)
@@ -286,7 +290,7 @@ class LeaderElection:
             "spec": spec,
         }
         encoded = msgspec.json.encode(body)
-        return _decode(await self._transport.request(method, path, body=encoded, timeout=self._renew_deadline))
+        return _decode(await self._transport.request(method, path, body=encoded, timeout=self._answer_within))
 
     def _now(self) -> str:
         return micro_time(self._transport.clock.now())

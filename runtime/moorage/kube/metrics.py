@@ -11,5 +11,5 @@ UNDECODABLE = Counter("moorage_watch_undecodable_total", "Objects or lines that 
 UNREADABLE = Gauge("moorage_watch_unreadable_objects", "Objects that cannot be read now.", ["kind"])
 OBJECTS = Gauge("moorage_watch_objects", "Objects in the cache.", ["kind"])
 SYNCED = Gauge("moorage_watch_synced", "Whether the cache holds a complete list (1) or not yet (0).", ["kind"])
-CONTACT_AGE = Gauge("moorage_watch_contact_age_seconds", "Time since the last event, bookmark or list.", ["kind"])
+CONTACT_AGE = Gauge("moorage_watch_contact_age_seconds", "Time since the last sign of life of the watch.", ["kind"])
 REQUESTS = Counter("moorage_api_requests_total", "Requests to the API server by verb and status.", ["verb", "code"])

@@ -1,19 +1,22 @@
 """Lists in pages and single watch connections. ``cache`` retries and stores; this module does neither.
 
-``wire`` decodes the responses. A watch has a silence limit: the server sends a bookmark about every minute, so a
-connection without a byte for longer is half-open and is closed.
+``wire`` decodes the responses. A watch of a quiet kind sends nothing, so silence is no failure. The kernel finds a peer
+that is gone (``http/sockets.py``). What looks alive to the kernel, such as a proxy that has lost the server, is found
+by what the server owes: the end of the watch after ``timeoutSeconds``, and the next bookmark after the first one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from moorage.objects import KubeObject
 
 from . import errors
+from .http.stream import Stream, StreamLimits
 from .http.transport import JSON, Transport
 from .resource import Resource
 from .unreadable import Unreadable
@@ -22,7 +25,7 @@ from .wire.as_protobuf import ProtobufDecoder
 from .wire.decoder import Decoder
 from .wire.envelope import CONTENT_TYPE
 
-__all__ = ["ListWatch", "Selection", "Unreadable"]
+__all__ = ["ListWatch", "Selection", "Unreadable", "WatchLimits"]
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -47,6 +50,34 @@ class Selection:
         """The query parameters."""
         pairs = {"labelSelector": self.labels, "fieldSelector": self.fields}
         return {k: v for k, v in pairs.items() if v}
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """How long one watch lasts, and when it is treated as dead.
+
+    The longest time for which a dead watch goes unnoticed is the upper end of ``seconds`` and ``slack``. With the
+    defaults it is 320 s.
+
+    Attributes:
+        seconds: range of seconds after which the server ends a watch. The value is random, so that caches do not
+            reconnect at the same time.
+        slack: seconds that the end may take longer.
+        head: seconds within which the server accepts or refuses a watch.
+        silence: seconds without a byte after a bookmark. The server sends the next one after about 60 s (cacher.go,
+            ``defaultBookmarkFrequency``), but none before the first event of the kind since it has started.
+        confirmed: seconds after an event, a bookmark or a list for which the server is known not to have gone back.
+    """
+
+    seconds: tuple[int, int] = (240, 300)
+    slack: float = 20.0
+    head: float = 30.0
+    silence: float = 100.0
+    confirmed: float = 60.0
+
+    def draw(self) -> int:
+        """The seconds of one watch."""
+        return random.randint(*self.seconds)  # noqa: S311 - spreads load, guards nothing
 
 
 class ListWatch(Generic[T]):
@@ -89,24 +120,37 @@ class ListWatch(Generic[T]):
                 raise errors.Undecodable(f"list {self._path}: the server repeats the same page")
             query["continue"] = meta.continue_
 
-    async def events(
-        self, since: str, *, seconds: int, silence: float
-    ) -> AsyncGenerator[tuple[str, T | Unreadable[T]], None]:
-        """Read one watch connection until it ends.
+    async def version(self) -> str:
+        """The resourceVersion at which the server lists now. Costs one object.
+
+        Raises:
+            KubeError: as ``pages``.
+        """
+        query = {**self._query, "limit": "1"}
+        accept = _ACCEPT if self._protobuf else JSON
+        response = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
+        return self._decoder(response.content_type).page(response.body)[0].resource_version
+
+    @asynccontextmanager
+    async def watch(
+        self, since: str, limits: WatchLimits | None = None
+    ) -> AsyncIterator[AsyncIterator[tuple[str, T | Unreadable[T]]]]:
+        """Open one watch connection. It ends when the server ends it.
 
         Args:
             since: the resourceVersion to start after.
-            seconds: the server ends the connection after this time.
-            silence: seconds without a byte after which the connection is treated as dead.
+            limits: how long it lasts, and when it is treated as dead.
 
         Yields:
-            The event type (ADDED, MODIFIED, DELETED, BOOKMARK) and the object.
+            The event types (ADDED, MODIFIED, DELETED, BOOKMARK) with their objects.
 
         Raises:
             Gone: ``since`` is too old; list again.
-            ConnectionLost: the connection broke, was silent for too long, or ended inside an event.
+            ConnectionLost: the connection broke, is treated as dead, or ended inside an event.
             Undecodable: the response contains something that is not an event.
         """
+        limits = limits or WatchLimits()
+        seconds = limits.draw()
         query = {
             **self._query,
             "watch": "true",
@@ -115,12 +159,22 @@ class ListWatch(Generic[T]):
             "timeoutSeconds": str(seconds),
         }
         accept = _ACCEPT_WATCH if self._protobuf else JSON
-        async with self._transport.stream(self._path, query=query, accept=accept, silence=silence) as response:
+        ends = StreamLimits(seconds, slack=limits.slack, head=limits.head)
+        async with self._transport.stream(self._path, query=query, accept=accept, limits=ends) as response:
             decoder = self._decoder(response.content_type)
-            async with aclosing(decoder.split(response.body)) as batches:
-                async for batch in batches:
-                    for event in batch:
-                        yield decoder.event(event)
+            async with aclosing(self._events(decoder, response.body, limits.silence)) as events:
+                yield events
+
+    async def _events(
+        self, decoder: Decoder[T], body: Stream, silence: float
+    ) -> AsyncGenerator[tuple[str, T | Unreadable[T]], None]:
+        async with aclosing(decoder.split(body)) as batches:
+            async for batch in batches:
+                for data in batch:
+                    event = decoder.event(data)
+                    if event[0] == "BOOKMARK":
+                        body.expect_within(silence)
+                    yield event
 
     def _decoder(self, content_type: str) -> Decoder[T]:
         """The decoder for a response. A proxy or an old server may respond in JSON although protobuf was requested."""

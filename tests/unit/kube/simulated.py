@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from moorage.kube.clock import ServerClock
-from moorage.kube.errors import ApiError, ConnectionLost, Status, from_status
+from moorage.kube.errors import ApiError, ConnectionLost, Silent, Status, from_status
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -93,12 +93,17 @@ class Server:
 
 
 class Link:
-    """A ``Requester``: one client's way to the server, which can be cut, be slow, lose answers or meet refusals."""
+    """A ``Requester``: one client's way to the server, which can be cut, be slow, lose answers or meet refusals.
+
+    Attributes:
+        swallows: the number of requests that are not answered, and of which the server learns nothing.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.clock = ServerClock(server.time.monotonic)
         self.cut = False
+        self.swallows = 0
         self.loses_answers = False
         self.delay_there = 0.0
         self.delay_back = 0.0
@@ -113,13 +118,17 @@ class Link:
         query: Mapping[str, str] | None = None,  # noqa: ARG002
         body: bytes | None = None,
         content_type: str = "application/json",  # noqa: ARG002
-        timeout: float = 30.0,  # noqa: ARG002
+        timeout: float = 30.0,
     ) -> bytes:
         time = self.server.time
         sent = time.now
         await asyncio.sleep(0)
         if self.cut:
             raise ConnectionLost(f"{method} {path}: connection refused")
+        if self.swallows:
+            self.swallows -= 1
+            await time.sleep(timeout)
+            raise Silent(f"{method} {path}: no answer within the time limit")
         if self.delay_there:
             await time.sleep(self.delay_there)
         try:

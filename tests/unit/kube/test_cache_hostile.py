@@ -40,11 +40,12 @@ async def test_a_half_open_watch_is_resumed_where_it_stood() -> None:
 
         async def one_event_then_silence(exchange: Exchange) -> None:
             server.store.objects["ns/a"] = new
+            server.store.version = 101
             await says(line("ADDED", new), then="hang")(exchange)
 
         server.store.version = 100
         server.fault("watch", one_event_then_silence)
-        async with following(server, silence=0.05) as f:
+        async with following(server, dead_after=0.05) as f:
             await eventually(lambda: len(server.asked("watch")) >= 2)
             await f.caught_up()
             assert resumed(server)[:2] == ["100", "101"]
@@ -54,7 +55,7 @@ async def test_a_half_open_watch_is_resumed_where_it_stood() -> None:
 async def test_a_watch_that_is_accepted_and_never_answered_is_given_up() -> None:
     async with hostile() as server:
         server.fault("watch", never)
-        async with following(server, silence=0.05) as f:
+        async with following(server, dead_after=0.05) as f:
             await eventually(lambda: len(server.asked("watch")) >= 2)
             await f.caught_up()
             assert resumed(server)[:2] == ["100", "100"]
@@ -69,7 +70,7 @@ async def test_a_refusal_whose_body_never_ends_is_given_up() -> None:
 
     async with hostile() as server:
         server.fault("watch", half)
-        async with following(server, silence=0.05) as f:
+        async with following(server, dead_after=0.05) as f:
             await eventually(lambda: len(server.asked("watch")) >= 2)
             await f.caught_up()
             assert len(server.asked("list")) == 1

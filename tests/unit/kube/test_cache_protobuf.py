@@ -137,7 +137,7 @@ async def test_silence_is_bounded() -> None:
     async with hostile() as server:
         server.protobuf = True
         server.fault("watch", says(protobuf.framed(b"")[:2], then="hang", content_type=protobuf.WATCH))
-        async with following(server, silence=0.03) as f:
+        async with following(server, dead_after=0.03) as f:
             await f.again("watch", 2)
 
 
@@ -221,7 +221,8 @@ async def _ask(server: HostileServer, reader: ListWatch[Pod], verb: str) -> None
     if verb == "list":
         await anext(reader.pages())
     else:
-        await anext(reader.events("100", seconds=5, silence=5.0))
+        async with reader.watch("100") as events:
+            await anext(events)
     raise AssertionError(f"answered: {server.requests}")
 
 

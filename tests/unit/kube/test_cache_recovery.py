@@ -169,7 +169,7 @@ async def test_a_restored_server_that_says_nothing_is_noticed_by_its_silence() -
     async with hostile() as server:
         server.store.put("kept")
         backup = server.store.backup()
-        async with following(server, silence=0.05) as f:
+        async with following(server, dead_after=0.05) as f:
             await f.watching()
             server.store.put("lost")
             server.changed()
@@ -329,7 +329,7 @@ async def test_jumps_of_either_wall_clock_change_nothing(monkeypatch: pytest.Mon
     real = time.time
     async with hostile() as server:
         server.store.put("a")
-        async with following(server, silence=5.0) as f:
+        async with following(server, dead_after=5.0) as f:
             await f.watching()
             for hours in (1, -1, 0):
                 server.clock_offset = -hours * 3600.0

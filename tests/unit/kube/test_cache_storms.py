@@ -121,7 +121,7 @@ async def weather(steps: list[tuple[str, str, int]], *, binary: bool) -> None:
     async with hostile() as server:
         server.protobuf = binary
         server.store.put("a", node="n1")
-        async with following(server, silence=0.03) as f:
+        async with following(server, dead_after=0.03) as f:
             storm = Storm(server, f, server.store.backup())
             for action, name, place in steps:
                 await getattr(storm, action)(name, place)

@@ -135,6 +135,20 @@ async def test_clean_stop_ends_the_term_first_and_releases_at_once() -> None:
         assert lease(server)["leaseDurationSeconds"] == 15
 
 
+@pytest.mark.parametrize("loses_answers", [False, True])
+async def test_a_swallowed_renewal_does_not_end_the_term(loses_answers: bool) -> None:
+    async with replicas() as (time, server, [one]):
+        one.start()
+        await time.advance(1)
+        for _ in range(5):
+            one.link.swallows = 1
+            if loses_answers:  # the server has executed it
+                server.store(PATH, server.objects[PATH])
+            await time.advance(30)
+        assert one.election.is_leader()
+        assert one.ended == []
+
+
 def tell(server: Server, replica: Replica) -> None:
     """The watch of a replica shows the Lease."""
     replica.election.observe(msgspec.convert(server.objects[PATH], Lease))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from moorage.kube import errors
 from moorage.kube.resources import PODS
 from moorage.kube.unreadable import Unreadable
-from moorage.kube.watch import ListWatch, Selection
+from moorage.kube.watch import ListWatch, Selection, WatchLimits
 from moorage.kube.wire.as_json import JsonDecoder
 from moorage.objects import Pod
 from tests.examples import examples
@@ -173,10 +173,9 @@ async def test_a_slow_reader_slows_the_server_down_and_loses_nothing() -> None:
 
     async with hostile() as server, transport(server) as t:
         server.fault("watch", push)
-        # The silence limit must not run while it is we who are slow.
-        stream = ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=0.03)
+        # The time limit must not run while it is we who are slow.
         names: list[str] = []
-        async with aclosing(stream) as found:
+        async with ListWatch(t, PODS, Selection()).watch("100", WatchLimits((0, 0), slack=0.03)) as found:
             async for _, pod in found:
                 assert isinstance(pod, Pod)
                 if not names:
@@ -202,7 +201,7 @@ async def test_leaving_a_watch_closes_its_connection() -> None:
     async with hostile() as server, transport(server) as t:
         server.store.put("a")
         server.store.put("b")
-        async with aclosing(ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=30.0)) as events:
+        async with ListWatch(t, PODS, Selection()).watch("100") as events:
             async for kind, _ in events:
                 assert kind == "ADDED"
                 break
@@ -225,5 +224,5 @@ async def test_leaving_a_list_between_pages_asks_no_more() -> None:
 async def test_an_orderly_end_is_an_end() -> None:
     async with hostile() as server, transport(server) as t:
         server.fault("watch", says(GOOD[:7], GOOD[7:]))
-        events = ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=30.0)
-        assert [kind async for kind, _ in events] == ["ADDED"]
+        async with ListWatch(t, PODS, Selection()).watch("100") as events:
+            assert [kind async for kind, _ in events] == ["ADDED"]

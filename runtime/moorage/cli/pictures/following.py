@@ -17,8 +17,8 @@ from ..terminal import plain
 from .reading import Reader
 from .scene import Scene
 
-SILENCE = 90.0
-"""Seconds without an event or bookmark after which a note says so. The API server sends a bookmark every minute."""
+BLIND = 15.0
+"""Seconds without an open watch after which a note says so."""
 
 
 class Followed:
@@ -63,11 +63,11 @@ class Followed:
         """What cannot be seen, a sentence each."""
         result = []
         for cache in self.caches:
-            plural, age = cache.resource.plural, cache.last_contact_age
+            plural, blind = cache.resource.plural, cache.blind_for
             if cache.refusal is not None:
                 result.append(f"{plural} cannot be seen: {plain(str(cache.refusal))}")
-            elif age > SILENCE:
-                result.append(f"{plural}: nothing was heard for {age:.0f} s; what is shown may be old")
+            elif blind > BLIND:
+                result.append(f"{plural}: no connection for {blind:.0f} s; what is shown may be old")
         return result
 
 

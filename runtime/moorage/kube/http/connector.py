@@ -17,6 +17,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from moorage.ops import compat
 
 from .parser import BadResponse, ResponseParser, connection_error
+from .sockets import find_dead_peers
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -111,6 +112,7 @@ class Connector:
     ) -> tuple[P, asyncio.Transport]:
         """Connect to the address that answers first (RFC 8305), as Go does, because one may be unreachable."""
         sock = await start_connection(await _addresses(endpoint), happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY)
+        find_dead_peers(sock)
         connect = asyncio.get_running_loop().create_connection
         try:
             if tls is None:
@@ -160,10 +162,30 @@ async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLC
 
 
 def _why(error: OSError) -> str:
-    """The system's error text without the IP address, because users know the server by its name."""
+    """The system's error text without the IP address, because users know the server by its name. Never empty."""
     if not error.errno or isinstance(error, (socket.gaierror, ssl.SSLError, NotConnected)):
-        return error.strerror or str(error)
+        text = error.strerror or str(error)
+        return text if text.strip("()") else _reason(error)  # an SSLError without a text is "()"
     return os.strerror(error.errno)
+
+
+def _reason(error: OSError) -> str:
+    """The reason of an error without a text: the text of its cause, or what its class means."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, Exception) and str(cause):
+        return str(cause)
+    return next((text for kind, text in _REASONS if isinstance(error, kind)), type(error).__name__)
+
+
+_REASONS: tuple[tuple[type[OSError], str], ...] = (
+    (ConnectionResetError, "the other side closed the connection"),
+    (ConnectionRefusedError, "the other side refuses connections"),
+    (ConnectionError, "the connection ended while it was opened"),
+    (TimeoutError, "no answer within the time limit"),
+    (socket.gaierror, "the name cannot be resolved"),
+    (ssl.SSLEOFError, "the other side closed the connection during the TLS handshake"),
+    (ssl.SSLError, "the TLS handshake failed"),
+)
 
 
 async def _addresses(endpoint: Endpoint) -> Sequence[AddrInfoType]:

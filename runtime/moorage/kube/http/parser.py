@@ -6,6 +6,8 @@ read as another.
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -22,6 +24,13 @@ class BadResponse(ConnectionError):
     """The bytes are not a valid response, or the response is incomplete."""
 
 
+class PeerGone(ConnectionError):
+    """The network reports that the other side is not reachable any more: it acknowledges nothing, or has no route."""
+
+
+_GONE = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN))
+
+
 def connection_error(error: Exception | None, peer: str = "the server") -> ConnectionError:
     """The error for a caller whose connection ended.
 
@@ -29,9 +38,13 @@ def connection_error(error: Exception | None, peer: str = "the server") -> Conne
         error: what the event loop reports; None when the peer closed the connection.
         peer: the name of the other side, for the message.
     """
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) and str(error):
         return error
-    return BadResponse(str(error) if error else f"{peer} closed the connection")
+    if isinstance(error, OSError) and error.errno in _GONE:
+        return PeerGone(f"{peer} is not reachable any more: {os.strerror(error.errno)}")
+    if error is None:
+        return BadResponse(f"{peer} closed the connection")
+    return BadResponse(str(error) or f"the connection to {peer} ended: {type(error).__name__}")
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import cast
 from moorage.ops import compat
 
 from .connector import Connector, NotConnected
-from .parser import BadResponse, Response, ResponseParser, connection_error
+from .parser import BadResponse, PeerGone, Response, ResponseParser, connection_error
 
 IDLE_TIMEOUT = 60.0
 """Seconds after which an idle connection is closed."""
@@ -30,10 +30,16 @@ class _Connection(asyncio.Protocol):
     Args:
         tls: the TLS settings it was opened with.
         lost: is called when the connection has ended.
+
+    Attributes:
+        opened_at: loop time, in seconds, at which it was opened.
+        fresh: whether it has carried no request yet.
+        idle_since: loop time, in seconds, of its last response.
     """
 
     def __init__(self, tls: ssl.SSLContext | None, lost: Callable[[_Connection], None]) -> None:
         self.tls = tls
+        self.opened_at = asyncio.get_running_loop().time()
         self.fresh = True
         self.idle_since = 0.0
         self._lost = lost
@@ -109,7 +115,8 @@ class _Connection(asyncio.Protocol):
     def _fail(self, error: OSError) -> None:
         if self._answer is None or self._answer.done():
             return
-        unanswered = isinstance(error, ConnectionError) and self._parser is not None and self._parser.empty
+        closed = isinstance(error, ConnectionError) and not isinstance(error, PeerGone)
+        unanswered = closed and self._parser is not None and self._parser.empty
         self._answer.set_exception(_Closed(str(error)) if unanswered else error)
 
 
@@ -130,16 +137,21 @@ class ConnectionPool:
         self._closed = False
 
     async def exchange(
-        self, request: bytes, tls: ssl.SSLContext | None, server_name: str, *, seconds: float, again: bool
+        self, request: bytes, tls: ssl.SSLContext | None, server_name: str, *, seconds: float, again: bool, read: bool
     ) -> Response:
         """Send one request and read its complete response.
+
+        A time limit that passes says nothing about the server where the connection was kept: the network may have
+        forgotten it. So a read is sent once more on a new connection, and other idle connections are not used again.
 
         Args:
             request: the bytes of the request.
             tls: TLS settings, None for plain HTTP. Connections opened with other settings are not reused.
             server_name: the name that the certificate must have.
-            seconds: how long to wait for the response after the request is sent.
-            again: whether to send the request a second time when the server had closed an idle connection.
+            seconds: how long to wait for the response after the request is sent; on a new connection once more.
+            again: whether to send the request a second time when the server had closed an idle connection, or the
+                network reports it dead.
+            read: whether to send it a second time when the time limit passed on a kept connection.
 
         Raises:
             NotConnected: the request was not sent.
@@ -149,16 +161,33 @@ class ConnectionPool:
         async with self._limit:
             while True:
                 connection = self._reusable(tls) or await self._connect(tls, server_name)
-                fresh = connection.fresh
+                fresh, sent = connection.fresh, asyncio.get_running_loop().time()
                 try:
                     answer = await connection.exchange(request, seconds)
-                except _Closed:
-                    if fresh or not again or self._closed:
+                except (_Closed, PeerGone, TimeoutError) as error:
+                    if not isinstance(error, _Closed):
+                        self.distrust(sent)
+                    repeatable = read if isinstance(error, TimeoutError) else again
+                    if fresh or not repeatable or self._closed:
                         raise
-                    again = False
+                    again = read = False
                 else:
                     self._keep(connection)
                     return answer
+
+    def distrust(self, before: float) -> None:
+        """Close the idle connections that were opened before a moment: what swallowed one may have swallowed all.
+
+        A network that loses a connection without a reset usually loses those beside it, too. Each would cost another
+        request its time limit. A new connection costs one handshake.
+
+        Args:
+            before: loop time in seconds. Connections that were opened later are known to work.
+        """
+        suspects = [each for each in self._idle if each.opened_at < before]
+        for connection in suspects:
+            self._idle.remove(connection)
+            connection.abort(None)
 
     async def close(self) -> None:
         """Close all connections. Requests in flight fail, and so do later ones."""
@@ -190,8 +219,8 @@ class ConnectionPool:
     def _sweep(self) -> None:
         """Close connections that were idle for too long. Requests always take the last connection of the list."""
         loop = asyncio.get_running_loop()
-        since = loop.time() - IDLE_TIMEOUT
-        for connection in [each for each in self._idle if each.idle_since <= since]:
+        now = loop.time()
+        for connection in [each for each in self._idle if each.idle_since + IDLE_TIMEOUT <= now]:
             self._idle.remove(connection)
             connection.abort(None)
         oldest = min((each.idle_since for each in self._idle), default=None)

@@ -7,6 +7,7 @@ half as much CPU again.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import cast
 
 from moorage.ops import compat
@@ -21,20 +22,41 @@ NO_PAUSE_SIZE = 64 << 10
 """Bytes of one read after which reading is not paused: the server sends a lot, and a pause would delay it."""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """When a stream is treated as dead. Silence alone is no failure: a watch of a quiet kind sends nothing.
+
+    Time during which the reader is slow and reading is paused does not count.
+
+    Attributes:
+        ends_after: seconds, counted from the request, after which the server ends the response by itself.
+        slack: seconds that it may take longer, and seconds without a byte after that.
+        head: seconds, counted from the request, within which the head of the response must arrive.
+    """
+
+    ends_after: float
+    slack: float = 20.0
+    head: float = 30.0
+
+
 class Stream(asyncio.Protocol):
     """One request and its streamed response.
 
     Args:
-        silence: seconds without a byte, counted from the request, after which the connection is treated as dead. Time
-            during which the reader is slow and reading is paused does not count.
+        limits: when it is treated as dead.
+
+    Attributes:
+        silence: seconds without a byte after which it is treated as dead, too; None where silence is normal.
     """
 
-    def __init__(self, silence: float) -> None:
-        self._silence = silence
+    def __init__(self, limits: StreamLimits) -> None:
+        self.silence: float | None = None
+        self._limits = limits
         self._parser = ResponseParser(unlimited=True)
         self._paused = False
         self._read_pause: asyncio.TimerHandle | None = None
         self._error: OSError | None = None
+        self._sent_at = 0.0  # loop time of the request
         self._last_byte_at = 0.0  # loop time of the last byte
         self._timer: asyncio.TimerHandle | None = None
         self._wakeup: asyncio.Future[None] | None = None
@@ -56,24 +78,31 @@ class Stream(asyncio.Protocol):
 
         Raises:
             ConnectionError: the connection ended before the head was complete.
-            TimeoutError: no byte arrived for ``silence`` seconds.
+            TimeoutError: the head did not arrive in time.
         """
         if self._transport is None or self._transport.is_closing():
             raise connection_error(None)
         self._network = network
         loop = asyncio.get_running_loop()
-        self._last_byte_at = loop.time()
-        self._timer = loop.call_later(self._silence, self._check_silence)
+        self._sent_at = self._last_byte_at = loop.time()
+        self._timer = loop.call_at(self._dead_at(), self._check)
         self._transport.write(request)
         while self._parser.head is None:
             await self._wait()
+        self._check()
+
+    def expect_within(self, seconds: float) -> None:
+        """Treat the connection as dead, too, when no byte arrives for some seconds: the server sends bookmarks."""
+        if self.silence is None:
+            self.silence = seconds
+            self._check()
 
     async def readany(self) -> bytes:
         """Wait for data and return all of it; empty bytes at the end of the response.
 
         Raises:
             ConnectionError: the connection ended before the response was complete.
-            TimeoutError: no byte arrived for ``silence`` seconds.
+            TimeoutError: the connection is treated as dead.
         """
         while not self._parser.buffered:
             if self._parser.complete:
@@ -167,12 +196,25 @@ class Stream(asyncio.Protocol):
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
-    def _check_silence(self) -> None:
-        """Fail when no byte arrived for ``silence`` seconds."""
+    def _dead_at(self) -> float:
+        """The loop time at which the connection is treated as dead if no further byte arrives."""
+        limits = self._limits
+        if self._parser.head is None:
+            return self._sent_at + limits.head
+        overdue = max(self._sent_at + limits.ends_after, self._last_byte_at) + limits.slack
+        return overdue if self.silence is None else min(overdue, self._last_byte_at + self.silence)
+
+    def _check(self) -> None:
+        """Fail when the connection is dead, or look again when it may be."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._done:
+            return
         loop = asyncio.get_running_loop()
-        left = self._silence if self._paused else self._last_byte_at + self._silence - loop.time()
-        if left > 0:
-            self._timer = loop.call_later(left, self._check_silence)
+        if self._paused:
+            self._timer = loop.call_later(self._limits.slack, self._check)
+        elif (dead_at := self._dead_at()) > loop.time():
+            self._timer = loop.call_at(dead_at, self._check)
         else:
             self._fail(TimeoutError())
 

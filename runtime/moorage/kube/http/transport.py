@@ -23,9 +23,9 @@ from ..clock import ServerClock
 from ..credentials import Access
 from ..wire import refusals
 from .connector import Connector, Endpoint, NotConnected
-from .parser import Response
+from .parser import PeerGone, Response
 from .pool import ConnectionPool
-from .stream import Stream
+from .stream import Stream, StreamLimits
 
 USER_AGENT = "moorage"
 B = TypeVar("B")
@@ -184,9 +184,10 @@ class Transport:
         message, tls, name = await self._prepare(request)
         sent = time.monotonic()
         try:
-            # A repeatable request is sent again when the server had closed an idle connection.
-            again = request.method in _REPEATABLE
-            response = await self._pool.exchange(message, tls, name, seconds=timeout, again=again)
+            # A repeatable request is sent again when an idle connection had ended. A write whose time limit passed may
+            # still be executed, so only a read is sent again then.
+            again, read = request.method in _REPEATABLE, request.method == "GET"
+            response = await self._pool.exchange(message, tls, name, seconds=timeout, again=again, read=read)
         except OSError as error:
             raise self._no_response(request, error) from error
         self._observe(request, response.status, response.headers, sent)
@@ -214,44 +215,51 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, query: Mapping[str, str], silence: float, accept: str = JSON
+        self, path: str, *, query: Mapping[str, str], limits: StreamLimits, accept: str = JSON
     ) -> AsyncIterator[Content[Stream]]:
         """Open a watch and yield its body as a stream.
 
         Args:
             path: absolute path, already quoted.
             query: query parameters, unquoted.
-            silence: seconds without a byte, counted from the request, after which the connection is treated as dead.
-                Time during which the reader is slow and reading is paused does not count.
+            limits: when the connection is treated as dead.
             accept: the accepted content types. A server or a proxy may respond with another one.
 
         Raises:
             ApiError: the server refused to open it.
-            ConnectionLost: it could not be opened, or it broke; Silent when no byte arrived for ``silence`` seconds.
+            ConnectionLost: it could not be opened, or it broke; Silent when it is treated as dead.
         """
         request = _Request("GET", path, query, None, JSON, accept)
-        stream = await self._open(request, silence)
+        stream = await self._open(request, limits)
         try:
             if stream.head.status == 401 and await self.access.authenticator.refused():
                 self._close(stream)
-                stream = await self._open(request, silence)
+                stream = await self._open(request, limits)
             head = stream.head
             if head.status >= 300:
                 raise refusals.from_response(head.status, head.headers, await stream.read(), request=f"GET {path}")
             yield Content(_media_type(head.headers), stream)
         except TimeoutError as error:
-            raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
+            self._distrust()
+            raise errors.Silent(f"watch {path}: it should have ended or said something, and did not") from error
+        except PeerGone as error:
+            self._distrust()
+            raise errors.ConnectionLost(f"watch {path}: {error}") from error
         except OSError as error:
             raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
         finally:
             self._close(stream)
 
-    async def _open(self, request: _Request, silence: float) -> Stream:
+    def _distrust(self) -> None:
+        """What swallowed one connection may have swallowed the idle ones, too."""
+        self._pool.distrust(asyncio.get_running_loop().time())
+
+    async def _open(self, request: _Request, limits: StreamLimits) -> Stream:
         """Open a connection, send the request and wait for the head of the response."""
         message, tls, name = await self._prepare(request)
         sent = time.monotonic()
         try:
-            stream, network = await self._connector.open(lambda: Stream(silence), tls, name)
+            stream, network = await self._connector.open(lambda: Stream(limits), tls, name)
             self._streams.add(stream)
             try:
                 if self._closed:
@@ -261,6 +269,8 @@ class Transport:
                 self._close(stream)
                 raise
         except OSError as error:
+            if isinstance(error, (TimeoutError, PeerGone)):
+                self._distrust()
             raise self._no_response(request, error) from error
         self._observe(request, stream.head.status, stream.head.headers, sent)
         return stream

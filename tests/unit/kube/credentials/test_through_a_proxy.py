@@ -17,12 +17,14 @@ from aiohttp import web
 from moorage.kube import errors
 from moorage.kube.credentials import load
 from moorage.kube.http.connector import Endpoint
+from moorage.kube.http.stream import StreamLimits
 from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 from tests.unit.kube.credentials.support import Pki, Write
 from tests.unit.kube.credentials.test_over_http import api_server, lab
 from tests.unit.kube.hostile import hostile
 
+LIMITS = StreamLimits(30.0)
 WATCH = {"watch": "true", "resourceVersion": "100"}
 USER = f"Basic {base64.b64encode(b'me:p ss').decode()}"
 
@@ -105,7 +107,7 @@ async def test_requests_and_watches_are_tunnelled(write: Write, pki: Pki) -> Non
             answer = {"path": "/version?a=b", "host": f"127.0.0.1:{port}", "proxied": False}
             for _ in range(3):
                 assert json.loads(await transport.request("GET", "/version", query={"a": "b"})) == answer
-            async with transport.stream("/version", query={"a": "b"}, silence=30.0) as found:
+            async with transport.stream("/version", query={"a": "b"}, limits=LIMITS) as found:
                 assert json.loads(await found.body.read()) == answer
     assert len(proxy.asked) == 2, "one connection for requests, one for the watch"
     for each in proxy.asked:
@@ -153,7 +155,7 @@ async def test_a_server_behind_such_a_proxy_may_hang_up_first(
         if ends in ("request", "both"):
             await transport.request("GET", "/version")
         if ends in ("watch", "both"):
-            found = await stack.enter_async_context(transport.stream("/version", query={}, silence=30.0))
+            found = await stack.enter_async_context(transport.stream("/version", query={}, limits=LIMITS))
             assert await found.body.read()
         await proxy.stop()
 
@@ -187,7 +189,7 @@ async def test_a_proxy_that_does_not_connect_us_is_quoted(write: Write, pki: Pki
                     await transport.request("GET", "/version")
                 assert "p@" not in str(caught.value)
             with pytest.raises(errors.Unreachable, match=words):
-                async with transport.stream("/api/v1/pods", query=WATCH, silence=5.0):
+                async with transport.stream("/api/v1/pods", query=WATCH, limits=LIMITS):
                     pass
 
 

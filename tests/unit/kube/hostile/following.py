@@ -14,6 +14,7 @@ from moorage.kube.credentials import Access
 from moorage.kube.http.transport import Transport
 from moorage.kube.indexes import by_controller, by_node
 from moorage.kube.resources import PODS
+from moorage.kube.watch import WatchLimits
 from moorage.objects import Pod
 
 from .server import Fault, HostileServer
@@ -174,16 +175,26 @@ class Following:
 
 @asynccontextmanager
 async def following(
-    server: HostileServer, tokens: Tokens | None = None, *, silence: float = 30.0, **options: Any
+    server: HostileServer, tokens: Tokens | None = None, *, dead_after: float | None = None, **options: Any
 ) -> AsyncIterator[Following]:
-    """A pod cache that follows the server; when it is cancelled, nothing it had open may stay open."""
+    """A pod cache that follows the server; when it is cancelled, nothing it had open may stay open.
+
+    Args:
+        server: the server.
+        tokens: the credentials.
+        dead_after: seconds without a byte after which a watch is treated as dead; None for those of the cache.
+        options: of the cache.
+    """
     backoff = CountedBackoff()
+    limits = WatchLimits()
+    if dead_after is not None:
+        limits = WatchLimits((0, 0), slack=dead_after, head=dead_after, confirmed=dead_after)
     async with transport(server, tokens) as opened:
         cache = WatchCache(
             opened,
             PODS,
             indexes={"node": by_node, "controller": by_controller},
-            silence=silence,
+            limits=limits,
             backoff=backoff,
             **options,
         )

@@ -42,12 +42,14 @@ class Request:
 
     @property
     def verb(self) -> str:
-        """``watch``, ``list`` (a collection's page), or the HTTP method."""
+        """``watch``, ``list`` (a collection's page), ``version`` (a list of one object), or the HTTP method."""
         if self.method != "GET":
             return self.method
         if self.query.get("watch") == "true":
             return "watch"
-        return "list" if self.path.endswith(("/pods", "/nodes")) else "GET"
+        if not self.path.endswith(("/pods", "/nodes")):
+            return "GET"
+        return "version" if self.query.get("limit") == "1" else "list"
 
 
 @dataclass(eq=False)
@@ -254,6 +256,8 @@ class HostileServer:
             return fault(exchange)
         if verb == "watch":
             return self.serve_watch(exchange)
+        if verb == "version":
+            return self.serve_version(exchange)
         return self.serve_list(exchange) if verb == "list" else self.serve_one(exchange)
 
     async def serve_one(self, exchange: Exchange) -> None:
@@ -283,6 +287,14 @@ class HostileServer:
             await exchange.answer(200, protobuf.page(page, meta), f"Content-Type: {protobuf.CONTENT_TYPE}")
             return
         await exchange.answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": page or None})
+
+    async def serve_version(self, exchange: Exchange) -> None:
+        """A list of no object: only its resourceVersion is of interest."""
+        meta = {"resourceVersion": str(self.store.version)}
+        if exchange.binary:
+            await exchange.answer(200, protobuf.page([], meta), f"Content-Type: {protobuf.CONTENT_TYPE}")
+            return
+        await exchange.answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": []})
 
     async def serve_watch(self, exchange: Exchange) -> None:
         """All events after the requested resourceVersion, until the client disconnects or the test cuts."""

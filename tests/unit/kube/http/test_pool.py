@@ -10,10 +10,11 @@ import pytest
 
 from moorage.kube import errors
 from moorage.kube.http import pool
-from moorage.kube.http.transport import MAX_CONNECTIONS
+from moorage.kube.http.stream import StreamLimits
+from moorage.kube.http.transport import MAX_CONNECTIONS, Transport
 from moorage.kube.resources import PODS
 from moorage.pinner.options import Options
-from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, transport
+from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, never, transport
 
 PATH = PODS.path("ns", "a")
 
@@ -125,6 +126,98 @@ async def test_a_read_on_a_connection_that_has_ended_meanwhile_is_sent_once_more
         with pytest.raises(errors.ConnectionLost):
             await t.request("GET", PATH)
         assert len(ports) == 5
+
+
+# --- a network that has forgotten all connections of before, without a reset ---
+
+
+class Forgetful:
+    """A server behind a network that swallows what is sent on connections of before a moment.
+
+    Attributes:
+        swallowed: the methods of the requests that nobody will answer.
+    """
+
+    def __init__(self, server: HostileServer) -> None:
+        self.swallowed: list[str] = []
+        self._known: set[int] = set()
+        self._forgotten: set[int] = set()
+        self._first = asyncio.Barrier(KEPT)
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            server.always(method, self._answer)
+
+    async def keep(self, transport: Transport) -> None:
+        """Open connections, and leave them idle."""
+        await asyncio.gather(*(transport.request("GET", PATH) for _ in range(KEPT)))
+        assert len(self._known) == KEPT
+
+    def forget(self) -> None:
+        """All connections of now are lost, and nobody is told."""
+        self._forgotten |= self._known
+
+    async def _answer(self, exchange: Exchange) -> None:
+        port = exchange.writer.get_extra_info("peername")[1]
+        self._known.add(port)
+        if port in self._forgotten:
+            self.swallowed.append(exchange.request.method)
+            await never(exchange)
+        if len(self._known) <= KEPT and not self._forgotten:
+            await self._first.wait()
+        await exchange.answer(200, b"{}")
+
+
+KEPT = 40
+
+
+async def test_what_swallowed_one_read_swallows_no_other() -> None:
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        network.forget()
+        for _ in range(KEPT):
+            assert await t.request("GET", PATH, timeout=0.1) == b"{}"
+        assert network.swallowed == ["GET"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_what_swallowed_one_write_swallows_no_other_and_the_write_is_not_repeated(method: str) -> None:
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        network.forget()
+        with pytest.raises(errors.Silent):
+            await t.request(method, PATH, body=b"{}", timeout=0.1)
+        for _ in range(KEPT):
+            assert await t.request(method, PATH, body=b"{}") == b"{}"
+        assert network.swallowed == [method]
+
+
+async def test_a_watch_that_is_dead_takes_the_idle_connections_with_it() -> None:
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        server.fault("watch", never)
+        with pytest.raises(errors.Silent):
+            async with t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(0.0, head=0.05)):
+                pass
+        await eventually(lambda: server.connections == 0)
+
+
+async def test_connections_that_were_opened_since_are_kept() -> None:
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        network.forget()
+        waiting = asyncio.create_task(t.request("POST", PATH, body=b"{}", timeout=0.3))
+        await eventually(lambda: network.swallowed)
+        t._pool.distrust(asyncio.get_running_loop().time())
+        for _ in range(3):
+            await t.request("GET", PATH)
+        with pytest.raises(errors.Silent):
+            await waiting
+        before = len(network._known)
+        await t.request("GET", PATH)
+        assert len(network._known) == before, "the connection that worked while the other waited"
 
 
 async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from moorage.kube.http import stream as streams
-from moorage.kube.http.stream import MAX_BUFFERED, NO_PAUSE_SIZE, Stream
+from moorage.kube.http.stream import MAX_BUFFERED, NO_PAUSE_SIZE, Stream, StreamLimits
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -50,7 +50,7 @@ async def opened(monkeypatch: pytest.MonkeyPatch, rest: float) -> tuple[Stream, 
     """A stream whose answer has begun, without delays."""
     monkeypatch.setattr(streams, "READ_PAUSE", 0.0)
     network: Any = Network()
-    stream = Stream(60.0)
+    stream = Stream(StreamLimits(60.0))
     stream.connection_made(cast("asyncio.Transport", network))
     sending = asyncio.create_task(stream.send(b"GET / HTTP/1.1\r\n\r\n", network))
     await asyncio.sleep(0)

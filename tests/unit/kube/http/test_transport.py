@@ -9,6 +9,7 @@ import pytest
 
 from moorage.kube import errors
 from moorage.kube.http import parser
+from moorage.kube.http.stream import StreamLimits
 from moorage.kube.http.transport import Transport
 from moorage.kube.resources import LEASES, NODES, PODS
 from tests.unit.kube.hostile import (
@@ -239,7 +240,7 @@ async def test_closing_while_a_watch_is_read_ends_it() -> None:
 
         async def read() -> bytes:
             async with t.stream(
-                "/api/v1/pods", query={"watch": "true", "resourceVersion": "100"}, silence=30.0
+                "/api/v1/pods", query={"watch": "true", "resourceVersion": "100"}, limits=StreamLimits(30.0)
             ) as found:
                 return await found.body.read()
 
@@ -272,5 +273,5 @@ async def test_a_refusal_that_never_ends_is_not_read_to_its_end(monkeypatch: pyt
     async with hostile() as server, transport(server) as t:
         server.fault("watch", refuse(500, {"message": "x" * 101}))
         with pytest.raises(errors.ConnectionLost, match="larger than"):
-            async with t.stream("/api/v1/pods", query={"watch": "true"}, silence=5.0):
+            async with t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(30.0)):
                 pass

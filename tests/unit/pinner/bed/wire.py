@@ -15,6 +15,7 @@ import msgspec
 
 from moorage.kube import errors
 from moorage.kube.clock import ServerClock
+from moorage.kube.http.stream import StreamLimits
 from moorage.kube.http.transport import JSON, Content
 
 from .api import KINDS, Api, Request
@@ -116,7 +117,7 @@ class Wire:
         path: str,
         *,
         query: Mapping[str, str],
-        silence: float,  # noqa: ARG002
+        limits: StreamLimits,  # noqa: ARG002
         accept: str = JSON,  # noqa: ARG002
     ) -> AsyncIterator[Content[Watch]]:
         request = Request.read("GET", path, None, watch=True)
@@ -188,6 +189,9 @@ class Watch:
         self._store = wire.api.store
         self._next = sum(1 for change in self._store.history[plural] if change.version <= since)
         self._expired = since < self._store.oldest
+
+    def expect_within(self, seconds: float) -> None:
+        """A bookmark comes each minute, so no watch here is silent for longer."""
 
     async def readany(self) -> bytes:
         """What has come since the last time."""
