@@ -3,6 +3,10 @@
 Deadlines and Lease times use the server's clock, never this machine's. ``Date`` has a resolution of one second. So one
 response only shows that at some moment between sending and receiving, the server's clock was in ``[date, date + 1 s)``.
 That bounds the offset between the server's clock and our monotonic clock, and the bounds of many responses narrow it.
+
+A cluster has several API servers, and their clocks differ. The time is that of the slowest one that has responded of
+late, and it does not go back when a slower one responds: it advances at half its speed until it is right again.
+Node-lifecycle ignores a renewTime below one that it has seen, and a deadline that has passed must stay passed.
 """
 
 from __future__ import annotations
@@ -21,6 +25,15 @@ DATE_RESOLUTION = 1.0
 MAX_DRIFT = 500e-6
 """Drift, in seconds per second, that two synchronised clocks may have: ntpd slews at most this much (``adjtime``)."""
 
+MAX_SKEW = 10.0
+"""Seconds by which the clocks of two API servers may differ. A larger difference means that a clock was set."""
+
+SLOWER_FOR = 30.0
+"""Seconds for which an API server with a slower clock counts after its last response."""
+
+SLEW = 0.5
+"""Seconds per second by which the time advances while it is ahead of a slower API server."""
+
 
 class ClockNotSynchronised(KubeError):
     """The API server's time was requested before any response carried a ``Date`` header."""
@@ -30,10 +43,12 @@ class ServerClock:
     """The time of the API server, as a lower bound that is never ahead of it.
 
     Each response narrows the bounds, and time without responses widens them by ``MAX_DRIFT``. If a response contradicts
-    the bounds, the server's clock was set, or another API server with another clock responded: the clock then starts
-    again with this response. So ``now()`` only decreases after such a contradiction. A jump of this machine's wall
-    clock has no effect, because only the monotonic clock is read.
+    the bounds by up to ``MAX_SKEW``, another API server with another clock responded. A slower one's bounds replace the
+    known ones. A faster one's are ignored while the slower one has responded within ``SLOWER_FOR``. If a response
+    contradicts the bounds by more, the server's clock was set, and the clock starts again with this response: only then
+    does ``now()`` go back. A jump of this machine's wall clock has no effect, because only the monotonic clock is read.
 
+    While ``now()`` waits for a slower server, it may be ahead of it: by ``MAX_SKEW`` at most, and for twice that long.
     There are two assumptions. The server's clock drifts by at most ``MAX_DRIFT`` while nobody sets it. A step smaller
     than ``uncertainty()`` is noticed only when a later response happens to reveal it.
 
@@ -46,6 +61,8 @@ class ServerClock:
         self._low = 0.0  # lower bound of the offset between the server's wall clock and our monotonic clock, in seconds
         self._high = 0.0  # upper bound
         self._as_of: float | None = None  # the monotonic moment that the bounds refer to
+        self._agreed_at = 0.0  # the monotonic moment of the last response that agreed with the bounds
+        self._shown: tuple[float, float] | None = None  # the last moment asked for by `now`, and its answer in seconds
 
     @property
     def synchronised(self) -> bool:
@@ -71,15 +88,25 @@ class ServerClock:
             known_low, known_high = self._bounds_at(as_of)
             if low <= known_high and high >= known_low:
                 low, high = max(low, known_low), min(high, known_high)
+            elif 0 < low - known_high <= MAX_SKEW and received - self._agreed_at < SLOWER_FOR:
+                return
         self._as_of, self._low, self._high = as_of, low, high
+        self._agreed_at = received
 
     def now(self) -> datetime:
-        """The server's time, UTC. Never ahead of the true time.
+        """The server's time, UTC. Never ahead of the true time, and never back unless a clock was set.
 
         Raises:
             ClockNotSynchronised: no response with a ``Date`` header arrived yet.
         """
-        return self.at(self._monotonic())
+        moment = self._monotonic()
+        seconds = moment + self._bounds_at(moment)[0]
+        if self._shown is not None:
+            slewed = self._shown[1] + SLEW * (moment - self._shown[0])
+            if 0 < slewed - seconds <= MAX_SKEW:
+                seconds = slewed
+        self._shown = moment, seconds
+        return datetime.fromtimestamp(seconds, UTC)
 
     def at(self, moment: float) -> datetime:
         """The server's time, UTC, at a monotonic moment in seconds. Never ahead of the true time.

@@ -122,3 +122,44 @@ def test_a_small_step_is_noticed_by_a_later_answer() -> None:
         world.exchange(0.01, 0.01)
     assert world.clock.now() <= world.true_now() + ROUNDING
     assert world.clock.uncertainty() < timedelta(milliseconds=150)
+
+
+# --- several API servers ---
+
+skews = st.lists(st.floats(-5.0, 5.0), min_size=2, max_size=4)
+turns = st.lists(st.tuples(st.integers(0, 3), st.floats(0.0, 20.0), st.floats(0.0, 0.5)), min_size=2, max_size=60)
+
+
+@given(skews.filter(lambda each: max(each) - min(each) < 7.0), turns)
+def test_api_servers_with_other_clocks_never_turn_the_time_back(
+    servers: list[float], plan: list[tuple[int, float, float]]
+) -> None:
+    world = World()
+    last = None
+    for server, idle, latency in plan:
+        epoch, world.epoch = world.epoch, world.epoch + servers[server % len(servers)]
+        world.exchange(latency, latency)
+        world.epoch = epoch
+        for step in (0.0, idle / 2, idle / 2):
+            world.moment += step
+            now = world.clock.now()
+            assert last is None or now >= last
+            assert step < 0.001 or last is None or now > last, "each renewal of a Lease has another time"
+            assert now <= world.true_now() + timedelta(seconds=max(servers)) + ROUNDING
+            last = now
+
+
+def test_the_slowest_of_several_servers_is_believed_and_forgotten_once_it_is_gone() -> None:
+    world, true = World(), 1_800_000_000.25
+    for _ in range(60):
+        for skew in (0.0, 5.0):
+            world.moment += 0.5
+            world.epoch = true + skew
+            world.exchange(0.01, 0.01)
+    world.epoch = true
+    assert abs(world.true_now() - world.clock.now()) < timedelta(seconds=0.5)
+    world.epoch = true + 5.0
+    for _ in range(40):
+        world.moment += 1.01
+        world.exchange(0.01, 0.01)
+    assert abs(world.true_now() - world.clock.now()) < timedelta(seconds=1)
