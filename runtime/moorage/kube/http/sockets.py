@@ -17,7 +17,7 @@ PROBE_EVERY = 5
 GONE_AFTER = 20
 """Seconds without an acknowledgement after which the peer counts as gone. Below the time limit of a request."""
 
-_OPTIONS = (
+_OPTIONS: tuple[tuple[str, int], ...] = (
     ("TCP_KEEPIDLE", PROBE_AFTER),
     ("TCP_KEEPALIVE", PROBE_AFTER),  # macOS' name for TCP_KEEPIDLE
     ("TCP_KEEPINTVL", PROBE_EVERY),
