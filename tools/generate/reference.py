@@ -12,7 +12,7 @@ from moorage.cli.check import CheckSettings
 from moorage.evictor import metrics as evictor_metrics
 from moorage.kube import events
 from moorage.kube import metrics as kube_metrics
-from moorage.ops import configuration
+from moorage.ops import configuration, lag
 from moorage.ops.settings import EvictorSettings, PinnerSettings
 from moorage.pinner import metrics as pinner_metrics
 from moorage.pinner.stream import client
@@ -35,7 +35,7 @@ def metrics() -> str:
     rows = []
     for metric in (
         value
-        for module in (kube_metrics, events, pinner_metrics, client, planner_metrics, evictor_metrics)
+        for module in (kube_metrics, lag, events, pinner_metrics, client, planner_metrics, evictor_metrics)
         for value in vars(module).values()
     ):
         if isinstance(metric, MetricWrapperBase):

@@ -19,9 +19,9 @@ from typing import NoReturn
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 from . import http
+from .lag import LoopLag
 from .parsing import Address
 
-BEAT = 5.0
 STUCK = 60.0
 """Seconds without a beat of the event loop after which the process should be restarted."""
 
@@ -92,11 +92,8 @@ class Health:
         return made
 
     async def beat(self) -> NoReturn:
-        """Beat for the event loop on /livez until cancelled."""
-        loop = self.loop("event loop", max_age=STUCK)
-        while True:
-            loop.beat()
-            await asyncio.sleep(BEAT)
+        """Beat for the event loop on /livez until cancelled, and measure its delay."""
+        await LoopLag().watch(self.loop("event loop", max_age=STUCK).beat)
 
     def task(self, name: str, task: asyncio.Task[object]) -> None:
         """Register a task for /livez that must not end while the program runs (a watch, a server)."""

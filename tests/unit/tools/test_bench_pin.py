@@ -113,8 +113,8 @@ def test_ratios_are_of_what_was_measured_side_by_side() -> None:
 
 
 def test_the_file_has_the_names_it_was_promised_to_have() -> None:
-    grown = {1000: {"cpu_us_per_pin": 900.0, "rss_mib": 80.0, "peak_mib": 90.0}}
-    grown[30_000] = {"cpu_us_per_pin": 990.0, "rss_mib": 200.0, "peak_mib": 260.0}
+    grown = {1000: {"cpu_us_per_pin": 900.0, "rss_mib": 80.0, "peak_mib": 90.0, "lag_ms": 8.0}}
+    grown[30_000] = {"cpu_us_per_pin": 990.0, "rss_mib": 200.0, "peak_mib": 260.0, "lag_ms": 21.0}
     found = figures.result(rounds(), grown)
     promised = "ceiling_per_s kube_scheduler_per_s moorage_per_s ratio_ceiling ratio_scheduler p50_ms p99_ms rss_mib"
     assert set(promised.split()) | {"rss_mib_30k", "cpu_s"} <= set(found)
@@ -137,8 +137,8 @@ def test_each_target_is_missed_by_its_own_figure(measured: dict[str, list[Figure
 
 
 def test_memory_and_cost_with_many_pods_are_targets_when_they_were_measured() -> None:
-    grown = {1000: {"cpu_us_per_pin": 900.0, "rss_mib": 80.0, "peak_mib": 90.0}}
-    grown[30_000] = {"cpu_us_per_pin": 1200.0, "rss_mib": 200.0, "peak_mib": 351.0}
+    grown = {1000: {"cpu_us_per_pin": 900.0, "rss_mib": 80.0, "peak_mib": 90.0, "lag_ms": 8.0}}
+    grown[30_000] = {"cpu_us_per_pin": 1200.0, "rss_mib": 200.0, "peak_mib": 351.0, "lag_ms": 21.0}
     found = figures.result(rounds(ours=600), grown)
     assert [each.partition(":")[0] for each in figures.missed(found)] == [
         "peak RSS with 30,000 pods, MiB",

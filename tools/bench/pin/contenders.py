@@ -138,10 +138,11 @@ async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
     with stage.pinner(address) as pinner:
         await pinner.started()
         found = await _burst(stage, pinner, targets, address)
+        pinner.lag_ms()
         more = await stage.scene.add(waiting=steady + 1, over=stage.nodes, first=stage.pods)
         found |= await _steady(stage, pinner, more, address, rate)
         _check_placed(stage, targets + more)
-        return found | {"rss_mib": usage(pinner.pid).peak_mib}
+        return found | {"rss_mib": usage(pinner.pid).peak_mib, "lag_ms": pinner.lag_ms()}
 
 
 async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], address: str) -> Figures:
@@ -152,6 +153,7 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
         await stage.scene.leases(stage.nodes)
         await stage.audit.rest()
         stage.audit.skip()
+        pinner.lag_ms()  # of the start of the term, too
         before, planned = usage(pinner.pid), usage(planner.pid)
         plan.write(file, plan.pins(targets))
         began = _Began()
@@ -202,8 +204,10 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
     targets = await stage.scene.fill(waiting=pins, over=over, running=running)
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with stage.pinner(address) as pinner:
+        await pinner.started()
         async with issuer.issuer(address) as planner:
             await planner.applied(planner.issue(issuer.placeholders(over)), _PATIENCE)
+            pinner.lag_ms()
             await stage.scene.leases(over)
             await stage.audit.rest()
             before = usage(pinner.pid)
@@ -211,7 +215,9 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
             await stage.audit.rest()
             after = usage(pinner.pid)
         _check_placed(stage, targets)
+        lag = pinner.lag_ms()
     return {
+        "lag_ms": lag,
         "cpu_us_per_pin": (after.cpu_s - before.cpu_s) / pins * 1e6,
         "rss_mib": after.rss_mib,
         "peak_mib": after.peak_mib,

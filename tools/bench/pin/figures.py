@@ -50,6 +50,7 @@ TARGETS = (
     Target("ratio_ceiling", "Moorage / ceiling", least=0.85),
     Target("ratio_scheduler", "Moorage / kube-scheduler", least=3),
     Target("p99_ms", "p99 at a steady rate, ms", most=250),
+    Target("lag_ms", "longest delay of the event loop, ms", most=50),
     Target("rss_mib", "peak RSS, MiB", most=120),
     Target("rss_mib_30k", "peak RSS with 30,000 pods, MiB", most=350),
     Target("cost_growth", "CPU per pin, largest / smallest cache", most=1.25),
@@ -82,6 +83,7 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
     for running, found in grown.items():
         figures[f"cpu_us_per_pin_{running}"] = round(found["cpu_us_per_pin"], 1)
         figures[f"rss_at_rest_mib_{running}"] = round(found["rss_mib"], 1)
+        figures[f"lag_ms_{running}"] = round(found["lag_ms"], 1)
     if LARGE in grown:
         figures["rss_mib_30k"] = round(grown[LARGE]["peak_mib"], 1)
     if len(grown) > 1:
@@ -118,6 +120,7 @@ def table(figures: Figures) -> list[tuple[str, str, str, str]]:
         ("Moorage / kube-scheduler", "ratio_scheduler"),
         ("p50 at a steady rate, ms", "p50_ms"),
         ("p99 at a steady rate, ms", "p99_ms"),
+        ("longest delay of the pinner's event loop, ms", "lag_ms"),
         ("writes per pod of kube-scheduler", f"{SCHEDULER}_writes_per_pod"),
         ("writes per pod of Moorage", "writes_per_pod"),
         ("CPU of the servers for the ceiling, s", f"{CEILING}_server_cpu_s"),
@@ -137,6 +140,7 @@ def table(figures: Figures) -> list[tuple[str, str, str, str]]:
     grown = sorted(int(key.rpartition("_")[2]) for key in figures if key.startswith("cpu_us_per_pin_"))
     lines += [(f"CPU per pin with {running:,} pods, µs", f"cpu_us_per_pin_{running}") for running in grown]
     lines.append(("the same, largest / smallest", "cost_growth"))
+    lines += [(f"longest delay of the event loop with {running:,} pods, ms", f"lag_ms_{running}") for running in grown]
     targets = {target.key: target for target in TARGETS}
     return [_line(title, figures[key], targets.get(key)) for title, key in lines if key in figures]
 

@@ -127,6 +127,7 @@ class Pinner(Program):
         ]
         super().__init__("pod-pinner", lambda log: installation.spawn(arguments, log), folder)
         self._health = ""
+        self._lag = 0.0
 
     async def started(self) -> None:
         """Return once it serves its metrics."""
@@ -145,6 +146,11 @@ class Pinner(Program):
             text = answer.read().decode()
         lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}
+
+    def lag_ms(self) -> float:
+        """The longest delay of its event loop so far, in ms, if it is asked once a minute."""
+        self._lag = max(self._lag, self.metrics()["moorage_event_loop_lag_seconds"])
+        return 1000 * self._lag
 
 
 class Planner(Program):
