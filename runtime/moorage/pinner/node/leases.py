@@ -5,13 +5,16 @@ A renewed Lease is what keeps the node-lifecycle controller from marking a Node 
 future spoils all correct ones after it: never ahead, never backwards, and never a word after the kubelet's first. Our
 renewals carry an annotation with their renewTime, by which whoever leads tells them from a kubelet's.
 
-Renewals are many and can wait a little; pins cannot. So a renewal that is due lets pins go first, up to a limit.
+Renewals are many and can wait a little; pins cannot. So a renewal that is due lets pins go first, up to a limit. Each
+Lease has a moment of its own within the interval, so that they are spread over it evenly, whatever happened before; and
+when some are late, the oldest goes first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import logging
 import math
 import random
@@ -19,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -36,6 +40,7 @@ from ..decisions.signs import QUIET, is_ours
 from ..names import NO_MANAGERS, RENEWED_ANNOTATION
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
+from .lease_pace import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +52,6 @@ TICK = 1.0
 RETRY = 2.0
 ANSWER = 8.0
 """Seconds for one renewal. Node-lifecycle waits 50 since Kubernetes 1.32: one that fails can be tried again in time."""
-CONCURRENT = 4
 LONGEST = 1.2
 """Times the interval: after that a renewal waits for pins no more. Whoever leads next may need 20 s of what is left."""
 AHEAD = timedelta(seconds=2)
@@ -83,16 +87,20 @@ class _Held:
 
     Attributes:
         uid: of its Node.
-        due: when to renew it; never while somebody does.
-        latest: until when that may wait.
+        due: when to renew it; never while somebody does, or while it stands in the queue.
+        latest: until when that may wait; the smaller it is, the older is the last renewal.
+        phase: one of its own moments, which come once in an interval.
         lease: as the API server last answered, whole; None when it must be read.
+        failures: how often in a row it was not renewed.
         complained: whether people were told that it cannot be kept.
     """
 
     uid: str
     due: float
     latest: float
+    phase: float
     lease: bytes | None = None
+    failures: int = 0
     complained: bool = False
 
 
@@ -189,7 +197,10 @@ class LeaseKeeper:
         self._busy = busy
         self._monotonic, self._sleep = monotonic, sleep
         self._held: dict[str, _Held] = {}
-        self._limit = asyncio.Semaphore(CONCURRENT)
+        self._queue: list[tuple[float, int, str, _Held]] = []  # a heap, the oldest first
+        self._numbers = itertools.count()
+        self._workers = 0
+        self._pace = Pace(interval)
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -197,8 +208,24 @@ class LeaseKeeper:
             while True:
                 for name, held in self._due():
                     held.due = math.inf
-                    group.create_task(self._renew(name, held))
+                    heappush(self._queue, (held.latest, next(self._numbers), name, held))
+                for _ in range(min(self._concurrent(), len(self._queue)) - self._workers):
+                    self._workers += 1
+                    group.create_task(self._work())
                 await self._sleep(TICK)
+
+    async def _work(self) -> None:
+        """Renew what stands in the queue, while there are not more who do than are needed."""
+        try:
+            while self._queue and self._workers <= self._concurrent():
+                _, _, name, held = heappop(self._queue)
+                if self._held.get(name) is held:
+                    await self._renew(name, held)
+        finally:
+            self._workers -= 1
+
+    def _concurrent(self) -> int:
+        return self._pace.concurrent(len(self._held), len(self._queue))
 
     def _due(self) -> Iterator[tuple[str, _Held]]:
         """The Leases to renew now; all others are passed over quickly, because there are many and this is often."""
@@ -243,31 +270,40 @@ class LeaseKeeper:
     def _first(self, node: Node, now: datetime) -> _Held:
         """A new Node has a minute; an older one was held by an earlier leader, nobody knows how long ago."""
         here = self._monotonic()
+        phase = here + random.uniform(0, self._interval)  # noqa: S311 - spreads load, guards nothing
         created = moment(node.metadata.creation_timestamp or "")
         age = self._interval if created is None else max((now - created).total_seconds(), 0.0)
         if age >= self._interval:
-            return _Held(node.metadata.uid, here, here)
-        due = here + random.uniform(0, self._interval)  # noqa: S311 - spreads load, guards nothing
-        return _Held(node.metadata.uid, due, here + LONGEST * self._interval - age)
+            return _Held(node.metadata.uid, here, here, phase)
+        return _Held(node.metadata.uid, phase, here + LONGEST * self._interval - age, phase)
 
     async def _renew(self, name: str, held: _Held) -> None:
-        async with self._limit:
-            node = self._holdable(name, self._clock.now())
-            if node is None or self._waits(held) or not self._is_leader():  # while it stood in the queue
-                held.due = self._monotonic()
-                return
-            try:
-                async with asyncio.timeout(ANSWER):
-                    outcome = await self._hold(node, held)
-            except errors.Conflict:
-                held.lease, held.due = None, self._monotonic() + RETRY  # somebody else has written it: look
-            except (errors.KubeError, TimeoutError) as error:
-                metrics.LEASES.labels("failed").inc()
-                held.lease, held.due = None, self._monotonic() + RETRY
-                reason = str(error) or f"no answer within {ANSWER:g} s"
-                logger.warning("lease not renewed, trying again", extra={"node": name, "error": reason})
-            else:
-                metrics.LEASES.labels(outcome.value).inc()
+        began = self._monotonic()
+        node = self._holdable(name, self._clock.now())
+        if node is None or self._waits(held) or not self._is_leader():  # while it stood in the queue
+            held.due = began
+            return
+        try:
+            async with asyncio.timeout(ANSWER):
+                outcome = await self._hold(node, held)
+        except errors.Conflict:
+            self._retry(held)  # somebody else has written it: look
+        except (errors.KubeError, TimeoutError) as error:
+            metrics.LEASES.labels("failed").inc()
+            self._retry(held)
+            reason = str(error) or f"no answer within {ANSWER:g} s"
+            logger.warning("lease not renewed, trying again", extra={"node": name, "error": reason})
+        else:
+            held.failures = 0
+            metrics.LEASES.labels(outcome.value).inc()
+        self._pace.observe(self._monotonic() - began)
+
+    def _retry(self, held: _Held) -> None:
+        """Read a Lease soon, and try again; not all that failed together at the same moment."""
+        held.lease = None
+        seconds = RETRY * min(2**held.failures, 2)
+        held.failures += 1
+        held.due = self._monotonic() + seconds * random.uniform(0.75, 1.0)  # noqa: S311 - as above
 
     async def _hold(self, node: Node, held: _Held) -> Renewal:
         name = node.metadata.name
@@ -305,8 +341,7 @@ class LeaseKeeper:
 
     def _rest(self, held: _Held, renewed: float) -> None:
         """Leave a Lease alone that was renewed at this monotonic moment."""
-        jitter = random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
-        held.due = self._monotonic() + self._interval * jitter
+        held.due = self._pace.next(self._monotonic(), held.phase)
         held.latest = renewed + LONGEST * self._interval
 
     async def _create(self, node: Node) -> bytes:

@@ -17,7 +17,7 @@ from moorage.kube.errors import Undecodable
 from moorage.objects import Node, NodeStatus, NodeSystemInfo, ObjectMeta
 from moorage.pinner.decisions.signs import QUIET
 from moorage.pinner.names import RENEWED_ANNOTATION
-from moorage.pinner.node import leases
+from moorage.pinner.node import lease_pace, leases
 from moorage.pinner.node.leases import NAMESPACE, LeaseKeeper, renewal
 from moorage.pinner.reporting import Reporter
 from moorage.pinner.state.cluster import ClusterState
@@ -192,7 +192,7 @@ async def test_pins_that_come_while_a_renewal_stands_in_the_queue_go_first() -> 
         for name in NAMES:
             it.keeper._held[name].latest += 5
         await it.time.advance(3)
-        assert len({path for _, path in it.server.requests if path != FOLDER}) == leases.CONCURRENT
+        assert len({path for _, path in it.server.requests if path != FOLDER}) == lease_pace.CONCURRENT
         it.busy = False
         await it.time.advance(2)
         assert set(it.server.renewals) == set(NAMES)
