@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from moorage.ops import heap
+
 T = TypeVar("T")
 
 SWITCH_INTERVAL = 0.0005
@@ -39,7 +41,7 @@ class Worker:
         """
         asked = threading.Event()
         loop = asyncio.get_running_loop()
-        with _switching_often():
+        with _switching_often(), heap.uncollected():
             running = loop.run_in_executor(self._threads, lambda: work(*args, stopped=asked.is_set))
             try:
                 return await asyncio.shield(running)

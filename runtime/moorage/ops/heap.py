@@ -7,6 +7,12 @@ counted of them that stops the process for 0.1 s and more, whenever enough other
 from __future__ import annotations
 
 import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_lock = threading.Lock()
+_pauses = 0
 
 
 def keep() -> None:
@@ -23,3 +29,22 @@ def renew() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No collection in this block, in which much is made that ends with it or lives on: each would walk over all of it.
+
+    A collection holds every thread. So work in a thread does not block the event loop only if there is none.
+    """
+    global _pauses
+    with _lock:
+        _pauses += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _pauses -= 1
+            if not _pauses:
+                gc.enable()

@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from . import heap
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SLICE = 0.01
 """Seconds of work after which others run. They need some milliseconds each time, so nobody waits for 50."""
@@ -35,3 +41,15 @@ def at_once(steps: Iterable[object]) -> None:
     """
     for _ in steps:
         pass
+
+
+async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do long work in a thread. It must not share with the event loop what either of them changes.
+
+    Args:
+        work: a function without I/O; it goes on to its end when we are cancelled.
+        args: for it.
+        kwargs: for it.
+    """
+    with heap.uncollected():
+        return await asyncio.to_thread(work, *args, **kwargs)

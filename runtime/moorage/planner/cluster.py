@@ -41,8 +41,11 @@ class Cluster:
             unsubscribe()
             await self._transport.close()
 
-    def _note(self, _change: Change[Pod]) -> None:
-        self.changed.set()
+    def _note(self, change: Change[Pod]) -> None:
+        """Most changes are of a status, which says nothing about an assignment."""
+        old, new = change.old, change.new
+        if old is None or new is None or assigned_by(old) != assigned_by(new):
+            self.changed.set()
 
     def __iter__(self) -> Iterator[Pod]:
         """The current pods."""
@@ -73,3 +76,9 @@ class Cluster:
                 continue
             specs = ((each.metadata.name, read(each).spec) for each in reservations)
             return {pin.uid: name for name, spec in specs if spec.plan == plan for pin in spec.pins}
+
+
+def assigned_by(pod: Pod) -> tuple[object, ...]:
+    """What of a pod an assignment depends on (``assign``); a pod that changes its uid goes and comes."""
+    meta, spec = pod.metadata, pod.spec
+    return (meta.labels, meta.owner_references, meta.deletion_timestamp, pod.finished, spec)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from moorage.files.mistakes import FileMistakes, Mistake
 from moorage.files.yamlfile import MAX_BYTES
+from moorage.ops.slices import aside
 
 from . import planfile
 from .plan import Plan
 from .source import Served, Unusable
 
+_LARGE = 1 << 13
+"""Bytes of a plan from which on it takes milliseconds to read."""
 POLL_SECONDS = 1.0
 """Seconds between two checks of the file. A mounted ConfigMap is updated only after a minute anyway."""
 OFF = (
@@ -51,7 +54,7 @@ class PlanFile:
         """Yield the plan, and again after each change of the file."""
         while True:
             try:
-                plan = self.changed()
+                plan = await self._look()
             except FileMistakes as error:
                 yield Unusable(error)
             else:
@@ -59,11 +62,27 @@ class PlanFile:
                     yield Served(plan)
             await asyncio.sleep(POLL_SECONDS)
 
+    async def _look(self) -> Plan | None:
+        """As ``changed``. A large plan is read in a thread: pinners would miss heartbeats for seconds."""
+        data = self._content()
+        if data is None:
+            return None
+        return self._read(data) if len(data) < _LARGE else await aside(self._read, data)
+
     def changed(self) -> Plan | None:
         """The plan, if the file has changed since the last check; else None.
 
         Raises:
             FileMistakes: the file has changed and is not a valid plan. Raised once for each such version.
+        """
+        data = self._content()
+        return self._read(data) if data is not None else None
+
+    def _content(self) -> bytes | None:
+        """The content of the file, if it is another one than at the last check; else None.
+
+        Raises:
+            FileMistakes: the file cannot be read any more.
         """
         try:
             status = os.stat(self._path)
@@ -83,6 +102,9 @@ class PlanFile:
         if digest == self._digest:
             return None
         self._digest = digest
+        return data
+
+    def _read(self, data: bytes) -> Plan:
         plan = planfile.read(str(self._path), data)
         if plan.rebalance is not None and not self._rebalancing:
             raise FileMistakes(str(self._path), [Mistake(0, OFF)])

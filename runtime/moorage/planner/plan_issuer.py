@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from moorage.objects import Pod
-from moorage.protocol import CreatePlaceholder, DeletePlaceholder, ExpectPods, PinPods, Release
+from moorage.ops.slices import aside
+from moorage.protocol import CreatePlaceholder, DeletePlaceholder, ExpectPods, PinPods, PodRef, Release
 
 from .assign import Assigner, Lacking
 from .instruction_store import InstructionStore
@@ -25,6 +26,7 @@ class PlanIssuer:
         self._store = store
         self._plan: Plan | None = None
         self._assigner: Assigner | None = None
+        self._looking = False  # in a thread: what it finds is not issued yet
         self._decided: dict[str, str] = {}  # assignments of earlier plans: a pod keeps its node
 
     @property
@@ -40,7 +42,7 @@ class PlanIssuer:
     @property
     def complete(self) -> bool:
         """Whether every entry of the plan has its pods, as far as the cluster is known."""
-        return self._assigner is not None and not self._assigner.lacking
+        return self._assigner is not None and not self._looking and not self._assigner.lacking
 
     def begin(self, plan: Plan) -> None:
         """Replace the plan. Nodes are issued now, and pods when ``look`` is called."""
@@ -95,10 +97,29 @@ class PlanIssuer:
             pods: the pods of the cluster; empty when the plan names all pods by uid.
             before: the pins of this plan from before a restart, by pod uid. Used in the first call only.
         """
+        self._pin(self._current(before).update(pods))
+
+    async def look_aside(self, pods: Iterable[Pod], before: Mapping[str, str] | None = None) -> None:
+        """As ``look``, in a thread: with many pods it takes a moment. No other method may be called meanwhile.
+
+        Args:
+            pods: as for ``look``.
+            before: as for ``look``.
+        """
+        self._looking = True
+        try:
+            self._pin(await aside(self._current(before).update, tuple(pods)))
+        finally:
+            self._looking = False
+
+    def _current(self, before: Mapping[str, str] | None) -> Assigner:
         assert self._plan is not None  # noqa: S101 - begin comes first
         if self._assigner is None:
             self._assigner = Assigner(self._plan, {**(before or {}), **self._decided})
-        for node, refs in self._assigner.update(pods):
+        return self._assigner
+
+    def _pin(self, chosen: Iterable[tuple[str, tuple[PodRef, ...]]]) -> None:
+        for node, refs in chosen:
             self._store.issue(PinPods(node, refs))
 
 

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from moorage.kube import credentials
+from moorage.ops import heap
 
 from . import outcomes
 from .cluster import Cluster
@@ -78,6 +79,7 @@ class Planner:
         self._store.on_ack(self._view.acknowledged)
         self._cluster: Cluster | None = None
         self._background: list[asyncio.Task[Any]] = []
+        self._planning = asyncio.Lock()  # the plan changes, or pods are assigned
         self._ended = asyncio.Event()  # a background task has ended with an error
         self._rebalancer = Rebalancer(settings, self._store, self._tell_stage, self._ended.set)
         self._began = 0.0
@@ -141,9 +143,10 @@ class Planner:
         if isinstance(change, Served):
             await self._serve(change.plan)
             return
-        plan = self._issuer.change(change)
-        self._reach(plan)
-        self._look_up(plan)
+        async with self._planning:
+            plan = self._issuer.change(change)
+            self._reach(plan)
+            self._look_up(plan)
         self._rebalancer.follow(plan)
         logger.info("plan has changed", extra={"plan": plan.name, "epoch": self._store.epoch, "nodes": len(plan.nodes)})
 
@@ -152,9 +155,10 @@ class Planner:
         self._reach(plan)
         await self._rebalancer.end()
         self._began = time.monotonic()
-        self._rebalancer.begin(plan)
-        self._issuer.begin(plan)
-        self._look_up(plan)
+        async with self._planning:
+            self._rebalancer.begin(plan)
+            self._issuer.begin(plan)
+            self._look_up(plan)
         fields = {"plan": plan.name, "epoch": self._store.epoch, "nodes": len(plan.nodes), "digest": plan.digest[:12]}
         logger.info("plan is served", extra=fields)
         self._view.serving(plan)
@@ -192,6 +196,7 @@ class Planner:
 
     async def _follow_pods(self, cluster: Cluster) -> None:
         await cluster.wait_synced()
+        heap.keep()
         known: dict[str, dict[str, str]] = {}
         while True:
             plan = self._issuer.plan
@@ -200,7 +205,10 @@ class Planner:
                 known[plan.name] = await cluster.pinned_by(plan.name)
                 continue  # the plan may have been replaced
             if plan.needs_cluster is not None:
-                self._issuer.look(cluster, known[plan.name])
+                async with self._planning:
+                    if self._issuer.plan is not plan:
+                        continue
+                    await self._issuer.look_aside(cluster, known[plan.name])
             await cluster.changed.wait()
             await asyncio.sleep(SETTLE_SECONDS)
             cluster.changed.clear()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from moorage.files.mistakes import FileMistakes, Mistake
-from moorage.objects import ObjectMeta, OwnerReference, Pod
+from moorage.objects import ObjectMeta, OwnerReference, Pod, PodSpec, PodStatus
 from moorage.ops.configuration import load
 from moorage.pinner.stream.client import InstructionStream
-from moorage.planner import file_source
+from moorage.planner import file_source, planfile
+from moorage.planner.assign import Assigner
+from moorage.planner.cluster import assigned_by
 from moorage.planner.file_source import PlanFile
 from moorage.planner.instruction_store import InstructionStore
-from moorage.planner.plan import PlannedNode, Wanted
+from moorage.planner.plan import Plan, PlannedNode, Wanted
 from moorage.planner.plan_issuer import PlanIssuer
 from moorage.planner.rebalancing.targets import Targets
 from moorage.planner.service import Planner
@@ -199,3 +205,56 @@ async def test_a_source_that_cannot_be_read_ends_a_planner_that_serves_nothing_y
         async with asyncio.timeout(HANG):
             await planner.run()
     assert planner.server.port == 0
+
+
+async def test_a_large_plan_is_read_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, threads = planfile.read, list[threading.Thread]()
+
+    def noted(name: str, data: bytes) -> Plan:
+        threads.append(threading.current_thread())
+        assert not gc.isenabled() or threads[-1] is threading.main_thread()
+        return read(name, data)
+
+    monkeypatch.setattr(planfile, "read", noted)
+    path = tmp_path / "plan.yaml"
+    for count, aside in ((1, False), (2000, True)):
+        path.write_text(f"nodes: []\nrelease: [{', '.join(f'node-{number}' for number in range(count))}]\n")
+        async with asyncio.timeout(HANG), aclosing(PlanFile(path).changes()) as changes:
+            said = await anext(changes)
+        assert isinstance(said, Served)
+        assert len(said.plan.release) == count
+        assert (threads.pop() is not threading.main_thread()) is aside
+        assert gc.isenabled()
+
+
+async def test_nothing_is_complete_before_what_was_found_aside_is_issued(monkeypatch: pytest.MonkeyPatch) -> None:
+    board, found, go_on = InstructionStore(), threading.Event(), threading.Event()
+    engine, update = PlanIssuer(board), Assigner.update
+
+    def slow(self: Assigner, pods: Iterable[Pod]) -> Any:
+        result = update(self, pods)
+        found.set()
+        go_on.wait(HANG)
+        return result
+
+    monkeypatch.setattr(Assigner, "update", slow)
+    engine.begin(replace(EMPTY, nodes=(node("a", Wanted("ns", owner=WEB, count=2)),)))
+    looking = asyncio.create_task(engine.look_aside([owned(number) for number in range(2)]))
+    await asyncio.to_thread(found.wait, HANG)
+    assert not engine.lacking
+    assert not engine.complete
+    go_on.set()
+    await looking
+    assert engine.complete
+    assert [each.action for each in board if isinstance(each.action, PinPods)]
+
+
+def test_only_changes_that_an_assignment_depends_on_are_looked_at() -> None:
+    before = owned(1)
+    running = replace_struct(before, status=PodStatus(phase="Running", start_time="now"))
+    labelled = replace_struct(before, metadata=replace_struct(before.metadata, labels={"a": "b"}))
+    bound = replace_struct(before, spec=PodSpec(node_name="n"))
+    failed = replace_struct(before, status=PodStatus(phase="Failed"))
+    going = replace_struct(before, metadata=replace_struct(before.metadata, deletion_timestamp="now"))
+    assert assigned_by(before) == assigned_by(running)
+    assert len({str(assigned_by(each)) for each in (before, labelled, bound, failed, going)}) == 5
