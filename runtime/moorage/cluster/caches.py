@@ -151,6 +151,17 @@ class Latest(Generic[T]):
             return cached
         return written
 
+    def all(self) -> dict[str, T]:
+        """The newest known state of every object that the watch has shown, by key."""
+        known = self._cache.copy()
+        for key in [key for key in self._written if key in known]:
+            found = self.get(key)
+            if found is None:
+                del known[key]
+            else:
+                known[key] = found
+        return known
+
     def remaining(self, cached: Iterable[T]) -> list[T]:
         """The cached objects without those that we have deleted.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -62,10 +62,10 @@ class CachedCluster:
         caches = self._caches
         return ClusterState(
             now,
-            {node.key: node for node in _latest(caches.nodes, self.nodes)},
-            list(_latest(caches.pods, self.pods)),
-            {kind: {each.key: each for each in cache} for kind, cache in caches.workloads.items()},
-            {budget.key: budget for budget in caches.budgets},
+            self.nodes.all(),
+            self.pods.all().values(),
+            {kind: cache.copy() for kind, cache in caches.workloads.items()},
+            caches.budgets.copy(),
             unseen or {},
             {**{kind: dict(cache.unreadable) for kind, cache in caches.workloads.items()}, **self._unread()},
             dict(self._unread_on()),
@@ -90,7 +90,3 @@ class CachedCluster:
             self._unread_pods.pop(key, None)
         else:
             self._unread_pods[key] = item
-
-
-def _latest(cache: WatchCache[Any], latest: Latest[Any]) -> Iterable[Any]:
-    return (found for each in cache if (found := latest.get(each.key)) is not None)
