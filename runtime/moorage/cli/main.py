@@ -42,6 +42,7 @@ COMMANDS = {
     "explain": Command("explain", "explain one node or pod: whether it may go, and what holds it"),
     "pins": Command("pins", "show which pods are pinned to or expected on which nodes, and how many have come"),
     "validate": Command("validate", "list mistakes in values, rules and plans before they are used"),
+    "install": Command("install", "print the command of Helm that fits a cluster, and why; changes nothing"),
     "convert": Command("convert", "turn values of the closed charts into values of the chart moorage"),
     "cleanup": Command("cleanup", "remove what Moorage has left in a cluster; asks first"),
     "check": Command("check", "check an installation, as helm test does"),

@@ -80,16 +80,16 @@ async def gather(client: Client, namespace: str) -> Gathered:
     Raises:
         KubeError: the API server does not answer, or does not know who asks.
     """
-    found = await _seen(client.list(PROGRAMS, namespace, labels=PART_OF))
+    found = await seen(client.list(PROGRAMS, namespace, labels=PART_OF))
     programs = found if isinstance(found, Hidden) else {each.command: each for each in found or ()}
     leases = {command: _lease(programs, command, lease) for command, lease in _LEASES.items()}
     leaders = await asyncio.gather(*(_leader(client, namespace, name) for name in leases.values()))
     led = dict(zip(leases, leaders, strict=True))
     promised, placeholders, webhooks, config, metrics = await asyncio.gather(
-        _seen(overview.gather(client)),
+        seen(overview.gather(client)),
         _placeholders(client),
         _webhooks(client, programs, namespace),
-        _seen(client.get(EVICTOR_CONFIGS, EVICTOR_CONFIG)),
+        seen(client.get(EVICTOR_CONFIGS, EVICTOR_CONFIG)),
         _metrics(client, namespace, programs, led),
     )
     return Gathered(
@@ -117,19 +117,19 @@ def _lease(programs: Mapping[str, Program] | Hidden, command: str, usual: str) -
 
 
 async def _leader(client: Client, namespace: str, name: str) -> Seen[Leader]:
-    lease = await _seen(client.get(resources.LEASES, name, namespace))
+    lease = await seen(client.get(resources.LEASES, name, namespace))
     return lease if lease is None or isinstance(lease, Hidden) else leader_of(lease, client.transport.clock.now())
 
 
 async def _placeholders(client: Client) -> int | Hidden:
     """How many Nodes have our label, and no machine yet."""
-    nodes = await _seen(client.list(resources.NODES, labels=PLACEHOLDER_LABEL))
+    nodes = await seen(client.list(resources.NODES, labels=PLACEHOLDER_LABEL))
     return nodes if isinstance(nodes, Hidden) else sum(not node.has_kubelet for node in nodes or ())
 
 
 async def _webhooks(client: Client, programs: Mapping[str, Program] | Hidden, namespace: str) -> Seen[int]:
     """How many configurations have the API server ask a pod pinner; None when there is no configuration for one."""
-    found = await _seen(client.list(resources.MUTATING_WEBHOOKS))
+    found = await seen(client.list(resources.MUTATING_WEBHOOKS))
     if found is None or isinstance(found, Hidden):
         return found
     asking = sum(any(each.get("name") == WEBHOOK for each in configuration.webhooks) for configuration in found)
@@ -159,7 +159,7 @@ async def _metrics(
 async def _a_pod(client: Client, namespace: str, program: Program) -> str:
     """The name of a pod that runs; empty when none is seen."""
     labels = ",".join(f"{key}={value}" for key, value in program.spec.selector.match_labels.items())
-    pods = await _seen(client.list(resources.PODS, namespace, labels=labels)) if labels else None
+    pods = await seen(client.list(resources.PODS, namespace, labels=labels)) if labels else None
     found = pods if isinstance(pods, tuple) else ()
     return next((pod.metadata.name for pod in found if pod.status.phase == "Running"), "")
 
@@ -190,7 +190,7 @@ def parsed(text: str) -> dict[str, float]:
     return result
 
 
-async def _seen(question: Awaitable[T]) -> Seen[T]:
+async def seen(question: Awaitable[T]) -> Seen[T]:
     """The object, None when there is none, or why it may not be read."""
     try:
         return await question

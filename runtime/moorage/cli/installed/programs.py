@@ -28,6 +28,8 @@ class Port(Object, frozen=True):
 class Container(Object, frozen=True):
     """The container of a program."""
 
+    image: str = ""
+    command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
     ports: tuple[Port, ...] = ()
