@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from moorage.evictor.durations import duration
 from moorage.objects import Node
+from moorage.wording import counted
 
 from ..installed.gathering import Hidden
 from ..installed.programs import Program
@@ -126,7 +127,7 @@ def _autoscaler(found: Surroundings) -> Iterator[Finding]:
     flags = _flags(programs[0]) if programs else {}
     wait = sum(_delay(flags, name) for name in ("scale-down-unneeded-time", "scale-down-delay-after-add"))
     values = {}
-    conclusion = f"it waits {wait / 60:.0f} minutes before it deletes an emptied node"
+    conclusion = f"it waits {counted(wait / 60, 'minute')} before it deletes an emptied node"
     if wait >= _PATIENCE:
         values = {(EVICTOR, "emptyNodeTimeout"): f"{wait / 60 + 5:.0f}m"}
         conclusion += ", so the evictor must not hand the node back before"
