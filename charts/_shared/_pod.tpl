@@ -4,20 +4,25 @@
 The image. A repository of the closed product (values of its chart, reused) counts as unset, and so do the tag and digest
 that belong to it: what is in that image is not this program. Its tag alone, without a repository, names no image of ours
 either. The default repository stands in files/defaults.yaml, where packaging puts the releaser's.
+
+A released chart knows its image's digest. It counts as long as values name no other image: neither repository, tag nor
+digest. A mirror (global.registry) has the same digest.
 */}}
 {{- define "CHART.image" -}}
 {{- $image := .Values.image -}}
 {{- if eq (include "CHART.closedImage" .) "true" -}}
 {{- $image = dict -}}
 {{- end -}}
-{{- $repository := $image.repository | default (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- $default := (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- $repository := $image.repository | default $default -}}
+{{- $released := ternary (index (.Chart.Annotations | default dict) "moorage.dev/image-digest") "" (eq $repository $default) -}}
 {{- if and .Values.global.registry (ne (include "CHART.closedRegistry" .) "true") -}}
 {{- $path := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .Values.global.registry) $path -}}
 {{- end -}}
 {{- $tag := ternary "" $image.tag (eq (include "CHART.closedTag" .) "true") -}}
 {{- printf "%s:%s" $repository ($tag | default .Chart.AppVersion) -}}
-{{- with $image.digest -}}
+{{- with $image.digest | default (ternary "" $released (not (empty $tag))) -}}
 @{{ . }}
 {{- end -}}
 {{- end -}}

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
+DIGEST = "moorage.dev/image-digest"
+"""Annotation of a released chart: the image's digest. The charts' templates read it."""
 
 
 class ReleaseError(Exception):
@@ -41,8 +46,17 @@ def named_image(repository: str) -> str:
     return repository
 
 
-def release_copy(chart: Path, folder: Path, image: str) -> Path:
+def release_copy(
+    chart: Path, folder: Path, image: str, *, digest: str = "", changes: Sequence[Mapping[str, str]] = ()
+) -> Path:
     """A copy of a chart with another image repository.
+
+    Args:
+        chart: its folder.
+        folder: for the copy.
+        image: the repository.
+        digest: of the image. The pods use it as long as values name neither repository, tag nor digest.
+        changes: what Artifact Hub shows as new, each with `kind` and `description`.
 
     Returns:
         The copy's folder.
@@ -54,7 +68,33 @@ def release_copy(chart: Path, folder: Path, image: str) -> Path:
             text = file.read_text(encoding="utf-8")
             if default_image() in text:
                 file.write_text(text.replace(default_image(), image), encoding="utf-8")
+    for file in copy.rglob("Chart.yaml"):  # an umbrella's parts have files of their own
+        file.write_text(_annotated(file.read_text(encoding="utf-8"), image, digest, changes), encoding="utf-8")
     return copy
+
+
+def _annotated(text: str, image: str, digest: str, changes: Sequence[Mapping[str, str]]) -> str:
+    """Chart.yaml with what is known only when a release is made.
+
+    Source: https://artifacthub.io/docs/topics/annotations/helm/
+    """
+    if not digest and not changes:
+        return text
+    chart = yaml.safe_load(text)
+    version, notes = chart["appVersion"], chart["annotations"]
+    if digest:
+        notes[DIGEST] = digest
+        notes["artifacthub.io/images"] = _yaml([{"name": "moorage", "image": f"{image}:{version}@{digest}"}])
+    if changes:
+        notes["artifacthub.io/changes"] = _yaml([dict(each) for each in changes])
+        notes["artifacthub.io/containsSecurityUpdates"] = str(any(e["kind"] == "security" for e in changes)).lower()
+    notes["artifacthub.io/prerelease"] = str("-" in version).lower()
+    return _yaml(chart)
+
+
+def _yaml(content: object) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+    return text
 
 
 def _declared() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Iterable
@@ -80,28 +81,34 @@ class Repository:
         return packages
 
 
-def package(chart: Path, folder: Path) -> Path:
+def package(chart: Path, folder: Path, epoch: int | None = None) -> Path:
     """Make the archive of one chart.
+
+    Args:
+        chart: its folder.
+        folder: for the archive.
+        epoch: time of all files in seconds since 1970, so that equal charts give equal archives. None: each file's own.
 
     Raises:
         RepositoryError: helm is not available, or refuses the chart.
     """
-    words = _helm("package", str(chart), "--destination", str(folder))
+    words = _helm("package", str(chart), "--destination", str(folder), epoch=epoch)
     # "Successfully packaged chart and saved it to: FILE"
     return Path(words.strip().rpartition(": ")[2])
 
 
-def charts() -> list[Path]:
-    """All chart folders of this checkout."""
-    return sorted(path.parent for path in CHARTS.glob("*/Chart.yaml"))
+def charts(folder: Path = CHARTS) -> list[Path]:
+    """All chart folders in a folder, by default those of this checkout."""
+    return sorted(path.parent for path in folder.glob("*/Chart.yaml"))
 
 
-def _helm(*arguments: str) -> str:
+def _helm(*arguments: str, epoch: int | None = None) -> str:
     try:
         helm = ensure(["helm"])["helm"]
     except ToolError as error:
         raise RepositoryError(str(error)) from error
-    done = subprocess.run([str(helm), *arguments], capture_output=True, text=True)
+    environment = os.environ if epoch is None else {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+    done = subprocess.run([str(helm), *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RepositoryError(f"helm {' '.join(arguments)}: {_joined(done.stderr.splitlines())}")
     return done.stdout

@@ -27,6 +27,7 @@ ALL = all_of_them()
 
 MOVED = "tests/terraform/test_moving.py::test_a_resource_moves_over_a_definition_that_helm_does_not_own_and_back"
 EXAMPLE = "tests/e2e/test_example_planner.py::test_pods_run_on_the_promised_node_though_pinners_come_and_go"
+VERIFIED = "tests/charts/test_release_pushed.py::test_the_usual_programs_verify_a_release"
 RUN: Mapping[str, str] = {
     "terraform init": MOVED,
     "terraform plan": MOVED,
@@ -37,6 +38,8 @@ RUN: Mapping[str, str] = {
     "pulumi stack --show-urns": "tests/pulumi/test_engine.py::test_a_lost_state_is_imported",
     "python -m grpc_tools.protoc": EXAMPLE,
     "python planner.py": EXAMPLE,
+    "sha256sum --check SHA256SUMS": VERIFIED,
+    "openssl dgst -sha256 -verify release.pub": VERIFIED,
     "uvx --from ./runtime moorage evictor --once": (
         "tests/image/test_wheel.py::test_one_command_looks_at_a_cluster_once"
     ),
@@ -47,6 +50,8 @@ NOT_RUN: Mapping[str, str] = {
     "docker buildx build": "there is no Docker here: buildah builds the same file (tests/image)",
     "jq": "somebody else's program: tests/kube/test_evictor_once.py reads the same JSON",
     "echo": "the shell's own",
+    "base64 -d SHA256SUMS.sig": "tests/charts/test_release_pushed.py decodes the signature itself",
+    "cosign verify-blob": "not built here: it reads the format that openssl verifies",
     "python -m pip install -r requirements.txt": "needs a package index; the versions are those of the tests",
 }
 """Beginnings of commands that no test runs, and why."""
