@@ -1,10 +1,14 @@
-"""descheduler beside a pod pinner: its chart's policy evicts pinned pods, and the policy of our page does not."""
+"""descheduler beside a pod pinner: its chart's policy evicts pinned pods, and the policy of our page does not.
+
+Whose pods are evicted again and again is left to the scheduler.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import PLACEHOLDER_LABEL
+from moorage.protocol import Outcome
 from tests.kube import pinning
 from tests.kube.support import PREPARING, eventually, node_where, placeholder, pod
 from tools.localcluster import LocalCluster
@@ -122,3 +127,32 @@ async def test_pinned_pods_stay_with_the_policy_of_our_page_and_not_with_its_own
             return len(await evicted(client, pinned)) == len(pinned)
 
         await eventually(all_gone, "descheduler to evict every pinned pod")
+
+
+async def test_with_its_own_policy_an_owner_is_pinned_three_times_and_then_left_alone(
+    client: Client, own_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """44 pods in 90 s were made, pinned and evicted before pins were counted by whoever ends them."""
+    replicas, seen, applied, refused = 2, set[str](), list[str](), list[str]()
+    await node(client, "second", OTHER, joined=True)  # with one alone it does nothing
+    async with pinning.driver(client, replace(pinning.QUICK, settle_delay=1.0)) as driver:
+        made = await pinning.replicas(client, "again", NAMESPACE, replicas, "again", terminationGracePeriodSeconds=600)
+        assert (await driver.do(pinning.promise("again"), seconds=600)).outcome is Outcome.APPLIED
+
+        async def plan() -> bool:
+            """Pin every pod that waits, once, until each one that is there was refused."""
+            found = await client.list(resources.PODS, NAMESPACE, labels="app=again")
+            living = [each for each in found if each.metadata.deletion_timestamp is None]
+            fresh = [each for each in living if not each.spec.node_name and each.metadata.uid not in seen]
+            seen.update(each.metadata.uid for each in fresh)
+            ack = await driver.do(pinning.pin("again", fresh), seconds=600) if fresh else None
+            for outcome, reason in pinning.outcomes(ack).values() if ack is not None else ():
+                (applied if outcome is Outcome.APPLIED else refused).append(reason)
+            return len(refused) >= replicas and len(living) == replicas
+
+        with descheduler(own_cluster, ITS_OWN, tmp_path):
+            await eventually(plan, "the owner to be left to the scheduler")
+    assert set(refused) == {"OWNER_CAPPED"}
+    assert replicas < len(applied) <= 3 * replicas
+    assert len(made) == replicas
+    assert "ended by EvictionByEvictionAPI" in driver.records.note("again", "PinsSuspended")

@@ -127,7 +127,7 @@ async def test_a_controller_whose_pods_fail_again_and_again_is_left_to_the_sched
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
     name, other = node_name(), node_name("other")
-    async with pinning.driver(client, replace(pinning.QUICK, sweeps_per_hour=1)) as driver:
+    async with pinning.driver(client, replace(pinning.QUICK, most_ends=1)) as driver:
         pods = await pinning.replicas(client, "web", namespace, 2, name, cpu="600m")
         assert (await driver.do(pinning.promise(name, room={**pinning.ROOM, "cpu": "2"}))).outcome is Outcome.APPLIED
         assert (await driver.do(pinning.pin(name, pods))).outcome is Outcome.APPLIED

@@ -13,12 +13,16 @@ from moorage.objects import Node, Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Fit, Reason, Verdict, gangs
 
+from .names import NOT_READY, UNREACHABLE
 from .refusal import Nominable, Refusal, Wait
 
 RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController"), ("apps/v1", "StatefulSet")))
 """Controllers that create a deleted pod again and count nothing against anybody."""
 
 DEFAULT_SCHEDULER = "default-scheduler"
+
+PATIENCE = 300
+"""Seconds that a pod tolerates a node that is not Ready, unless it says otherwise."""
 
 _NATIVE = ("cpu", "memory", "ephemeral-storage", "pods")
 
@@ -101,6 +105,28 @@ def refuse_node(node: Node | None) -> Refusal | None:
     return Refusal(ReasonCode.NODE_TERMINATING, f"node {node.metadata.name} is being deleted{by}")
 
 
+def refuse_impatient(pod: Pod, node: Node | None) -> Refusal | None:
+    """Why a pod is not put on a node as long as that is not Ready, or None.
+
+    Kubernetes gives every pod five minutes (DefaultTolerationSeconds). One that asks for less is removed as soon as the
+    node-lifecycle controller has seen a machine that is still starting (pkg/controller/tainteviction).
+
+    Args:
+        pod: the pod.
+        node: the Node; None while there is none. A placeholder is neither Ready nor not.
+    """
+    if node is None or node.ready or not node.has_kubelet:
+        return None
+    for key in (NOT_READY, UNREACHABLE):
+        seconds = _tolerated_for(pod, Taint(key=key, effect="NoExecute"))
+        if seconds is not None and seconds < PATIENCE:
+            text = (
+                f"node {node.metadata.name} is not Ready yet, and the pod tolerates {key} for {max(seconds, 0)} s only"
+            )
+            return Refusal(ReasonCode.TAINT_WOULD_EVICT, text)
+    return None
+
+
 def refuse_eviction(pod: Pod, taints: Iterable[Taint]) -> Refusal | None:
     """Why a node with these taints would remove the pod again (NoExecute, not tolerated for ever), or None."""
     for taint in taints:
@@ -151,9 +177,18 @@ def _refuse_claims(pod: Pod) -> Refusal | None:
     return None
 
 
+def _tolerated_for(pod: Pod, taint: Taint) -> int | None:
+    """How many seconds a pod stays in spite of a NoExecute taint; None: for ever. The first toleration that matches."""
+    matching = (each for each in pod.spec.tolerations if _matches(each, taint))
+    found = next(matching, None)
+    return 0 if found is None else found.toleration_seconds
+
+
 def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.toleration_seconds is not None:
-        return False
+    return toleration.toleration_seconds is None and _matches(toleration, taint)
+
+
+def _matches(toleration: Toleration, taint: Taint) -> bool:
     if toleration.effect not in ("", taint.effect) or toleration.key not in ("", taint.key):
         return False
     return toleration.operator == "Exists" or (

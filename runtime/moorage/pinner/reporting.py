@@ -134,6 +134,16 @@ class Reporter:
             return
         self._pod(pod, "Warning", "PinnedPodDeleted", "Delete", f"Deleted from node {node}: {why.text}", node)
 
+    def owner_capped(self, pod: Pod, why: Refusal) -> None:
+        """Pins of an owner came to nothing too often: no pod of it is pinned for a while."""
+        owner = pod.metadata.controller()
+        if owner is None:
+            return
+        fields = {"owner": f"{owner.kind} {pod.metadata.namespace}/{owner.name}", "why": why.text}
+        logger.warning("pins of an owner come to nothing, its pods are left to the scheduler", extra=fields)
+        regarding = ObjectRef(owner.api_version, owner.kind, owner.name, pod.metadata.namespace, owner.uid)
+        self._recorder.record(regarding, type="Warning", reason="PinsSuspended", action="Pin", note=why.text)
+
     def node_deleted(self, name: str, why: Refusal) -> None:
         """A placeholder was deleted."""
         logger.info("node placeholder deleted", extra={"node": name, "reason": why.reason.name, "why": why.text})

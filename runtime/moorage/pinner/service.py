@@ -29,6 +29,7 @@ from moorage.protocol import Instruction
 
 from .commands.dry_run import DryRun
 from .decisions import slot_reservations
+from .decisions.ends import Ends
 from .names import LEADER, ROLE_LABEL
 from .options import Options
 from .rights import CLUSTER_CONTROLLER
@@ -84,6 +85,8 @@ class _Service:
         self._settings = settings
         self._transport = transport
         self._caches = Caches.over(transport)
+        self._ends = Ends(Options().most_ends, transport.clock.now)  # whoever leads next has seen as much
+        self._caches.pods.subscribe(self._ends.follow)
         self._recorder = EventRecorder(transport, instance=settings.pod_name)
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
         lease = lease_watch(transport, settings.namespace, settings.lease_name)
@@ -180,6 +183,7 @@ class _Service:
             reports=stream.report,
             serves=stream.serves,
             name=self._settings.pod_name,
+            ends=self._ends,
             taken_over=heap.keep,
         )
 

@@ -13,11 +13,13 @@ from moorage.controller.queue import KeyQueue
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
+from moorage.objects import Pod
 from moorage.ops.slices import in_slices
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
 from .decisions import slot_reservations
+from .decisions.ends import Ends
 from .decisions.sweeps import Sweeps
 from .destinations.controller import SlotReservationController
 from .instructions.accept import Acceptance
@@ -29,6 +31,7 @@ from .node.executor import Executor
 from .node.leases import LeaseKeeper
 from .node.reports import Reports
 from .options import Options
+from .refusal import Refusal
 from .reporting import Recorder, Reporter
 from .state.caches import Caches
 from .state.cluster import ClusterState
@@ -55,6 +58,7 @@ class Term:
         reports: takes what is to be said of nodes; likewise.
         serves: told whether pods are pinned while they are created; likewise.
         name: of our pod.
+        ends: what became of pins; it follows the pods already, and knows of earlier terms. None: of this term only.
         monotonic: seconds on a clock that never goes back.
         taken_over: called once all that the caches hold is taken over.
     """
@@ -73,12 +77,14 @@ class Term:
         reports: Callable[[NodeReport], None] = lambda _: None,
         serves: Callable[[Webhook], None] = lambda _: None,
         name: str = "",
+        ends: Ends | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
         self._options, self._admission, self._monotonic = options, admission, monotonic
         self._serves, self._name, self._taken_over = serves, name, taken_over
+        self._ends = ends
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._inbox = Inbox(monotonic)
         self._answers = Answers(self._inbox, acks, self._reporter)
@@ -94,6 +100,8 @@ class Term:
         """Work until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
         options = self._options
+        ends = self._ends or Ends(options.most_ends, self._clock.now)
+        unfollow = self._caches.pods.subscribe(ends.follow) if self._ends is None else None
         steers = self._admission is not None and options.destinations != slot_reservations.OFF
         cluster = ClusterState(
             self._caches,
@@ -101,12 +109,17 @@ class Term:
             enqueue=self._queue.add,
             enqueue_later=lambda name: self._queue.add_after(name, options.settle_delay),
             enqueue_slots=self._slots.add if steers else lambda _: None,
+            ends=ends,
         )
+        ends.on_capped = partial(self._on_capped, cluster)
         try:
             await in_slices(cluster.follow(), clock=self._monotonic)
             self._taken_over()
             await self._work(cluster)
         finally:
+            ends.on_capped = None
+            if unfollow is not None:
+                unfollow()
             cluster.close()
             self._queue.close()
             self._slots.close()
@@ -121,7 +134,7 @@ class Term:
             "lease keeper": self._leases(cluster).run(),
         }
         if self._admission is not None:
-            works |= self._webhook(self._admission, cluster, fence, sweeps)
+            works |= self._webhook(self._admission, cluster, fence)
         async with asyncio.TaskGroup() as group:
             for name, work in works.items():
                 group.create_task(work, name=name)
@@ -160,6 +173,12 @@ class Term:
             options,
         )
 
+    def _on_capped(self, cluster: ClusterState, pod: Pod, why: Refusal) -> None:
+        """Tell people, and look at every node: pods of that owner may wait there or be nominated."""
+        self._reporter.owner_capped(pod, why)
+        for name in cluster.reserved:
+            self._queue.add(name)
+
     def _leases(self, cluster: ClusterState) -> LeaseKeeper:
         """What holds the Leases of placeholders."""
         return LeaseKeeper(
@@ -173,10 +192,10 @@ class Term:
             monotonic=self._monotonic,
         )
 
-    def _webhook(self, admission: Admission, cluster: ClusterState, fence: Fence, sweeps: Sweeps) -> Works:
+    def _webhook(self, admission: Admission, cluster: ClusterState, fence: Fence) -> Works:
         """What pins pods while they are created, and sees to what is expected on nodes that run."""
         hard = self._options.destinations == slot_reservations.HARD
-        mutator = Mutator(cluster, sweeps, self._clock, self._is_leader, hard=hard)
+        mutator = Mutator(cluster, self._clock, self._is_leader, hard=hard)
         slot_controller = SlotReservationController(
             self._client,
             cluster,

@@ -241,8 +241,8 @@ class ReasonCode(enum.Enum):
     OWNER_CAPPED = _Meaning(
         66,
         "pods of this controller were pinned in vain too often",
-        "Several pods in the last hour failed after they had been pinned.",
-        "Leave the controller to the scheduler for an hour.",
+        "Pinned pods of it ended three times within ten minutes, and others came in their place, whoever ended them.",
+        "Find out who ends them: the sentence says how the last one ended. Its pods are pinned again after an hour.",
     )
     NOMINATION_LOST = _Meaning(
         67,

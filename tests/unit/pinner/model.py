@@ -20,6 +20,7 @@ from moorage.objects import (
     Pod,
     PodSpec,
     PodStatus,
+    Toleration,
 )
 from moorage.objects.base import Condition
 from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
@@ -45,11 +46,13 @@ from moorage.pinner.decisions.steps import (
 from moorage.pinner.instructions.judge import can_be_bound
 from moorage.pinner.names import (
     FINALIZER,
+    NOT_READY,
     PIN_ANNOTATION,
     PLACEHOLDER_LABEL,
     PREPARING,
     PREPARING_TAINT,
     RESERVATION_ANNOTATION,
+    UNREACHABLE,
 )
 from moorage.pinner.providers import PROFILES
 from moorage.pinner.refusal import Nominable, Refusal, Wait
@@ -65,13 +68,21 @@ PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, label
 BROUGHT = msgspec.structs.replace(PROMISE, profile="late", provider_id="p")
 """The same of a machine that brings its own Node."""
 DEVICE = "nvidia.com/gpu"
+PATIENT = tuple(
+    Toleration(key, "Exists", effect="NoExecute", toleration_seconds=300) for key in (NOT_READY, UNREACHABLE)
+)
+"""What every API server gives a pod that says nothing (DefaultTolerationSeconds)."""
 OWNER = OwnerReference("apps/v1", "ReplicaSet", "web", "uid-web", controller=True)
 
 
 def pod(number: int, *, node: str = "", **status: Any) -> Pod:
     """A pod of a ReplicaSet."""
     meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=f"u{number}", owner_references=(OWNER,))
-    return Pod(metadata=meta, spec=PodSpec(node_name=node), status=PodStatus(**{"phase": "Pending", **status}))
+    return Pod(
+        metadata=meta,
+        spec=PodSpec(node_name=node, tolerations=PATIENT),
+        status=PodStatus(**{"phase": "Pending", **status}),
+    )
 
 
 def wanting_device(one: Pod) -> Pod:

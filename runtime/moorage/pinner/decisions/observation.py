@@ -97,11 +97,12 @@ class Observation:
         hindered: why pins could not be bound so far, by uid.
         trouble: what hindered the other steps when the node was looked at last, or None.
         not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
-        sweeps_left: how many more pods of a controller (by uid) may be swept; ``sweep_limit`` for all others.
-        sweep_limit: how many pods of one controller may be swept in an hour.
+        sweeps_left: how many more pods of a controller (by uid) may be swept that were not pinned; ``sweep_limit`` for
+            all others.
+        sweep_limit: how many such pods of one controller may be swept in an hour.
         steered: pods that were pinned to the node while it ran, and that have not started; by uid.
-        capped_since: since when a controller's pods are not pinned any more, by its uid: none may be swept of it, but
-            those that we pinned before.
+        capped: why no pods of some owners are pinned, by ``ends.account``.
+        capped_owners: the same by the owners under whom pods are expected.
     """
 
     name: str
@@ -129,7 +130,8 @@ class Observation:
     not_kept: frozenset[str] = frozenset()
     sweeps_left: Mapping[str, int] = field(default_factory=dict)
     sweep_limit: int = 10
-    capped_since: Mapping[str, datetime] = field(default_factory=dict)
+    capped: Mapping[str, Refusal] = field(default_factory=dict)
+    capped_owners: Mapping[str, Refusal] = field(default_factory=dict)
     steered: frozenset[str] = frozenset()
 
     @property

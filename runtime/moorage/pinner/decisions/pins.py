@@ -14,13 +14,11 @@ from moorage.wording import counted
 from .. import eligibility
 from ..names import PREPARING
 from ..refusal import Nominable, Refusal, Wait
-from . import kubelet, late, nominations
+from . import ends, kubelet, late, nominations
 from .observation import Observation, PinState, Room
 from .steps import Bind, DeletePod
 
 PENDING = PinState(None)
-STORED_BY = timedelta(seconds=2)
-"""Within which a pod that was admitted is stored; the time of its creation is told in whole seconds."""
 LOOK_AGAIN = timedelta(seconds=10)
 """How long to wait for a kubelet that something tells of: it renews its Lease that often, and reports sooner."""
 
@@ -63,6 +61,8 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
     if pod is None and pin.uid in o.unread:
         return PinState(Outcome.FAILED if late else None, o.unread[pin.uid])
     state = standing(pin.key, pin.uid, pod, o.spec, o.node_name, o.failed.get(pin.uid))
+    if state is PENDING and pod is not None and (capped := o.capped.get(ends.account(pod))) is not None:
+        return _rejected(capped)
     if state is not PENDING or not late:
         return state
     hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
@@ -113,10 +113,12 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
         found: the pins' states, by uid.
     """
     pending = [pin for pin in o.spec.pins if found[pin.uid] is PENDING]
-    if not pending:
-        return Binding((), (), found)
-    answers = room.admit([o.pinned[pin.uid] for pin in pending])
     binds, left, news = [], [], {}
+    for pin in pending:
+        if (why := eligibility.refuse_impatient(o.pinned[pin.uid], o.node)) is not None:
+            news[pin.uid] = PinState(None, why, awaits=why)
+    pending = [pin for pin in pending if pin.uid not in news]
+    answers = room.admit([o.pinned[pin.uid] for pin in pending]) if pending else {}
     for pin in pending:
         match answers[pin.uid]:
             case None:
@@ -230,8 +232,8 @@ def _untouched(pod: Pod) -> bool:
 def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
     """Pods that a kubelet has refused, or that can never start here; deleted so that their controllers try again.
 
-    Only pods that a controller creates again, and no more of one controller than is allowed. Beyond that go those that
-    we pinned before it was too much: left where they are, nobody would ever replace them.
+    Only pods that a controller creates again. Of those that we did not pin no more of one controller than is allowed;
+    pins end with their owner's account (``ends``).
     """
     uids = {pin.uid for pin in o.spec.pins} | o.steered
     left = dict(o.sweeps_left)
@@ -244,18 +246,12 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
         owner = pod.metadata.controller()
         if why is None or owner is None or not eligibility.recreated(pod):
             continue
-        allowed = left.setdefault(owner.uid, o.sweep_limit) > 0
-        if not allowed and not (pod.metadata.uid in uids and _created_by(pod, o.capped_since.get(owner.uid))):
-            continue
-        left[owner.uid] -= 1
+        if not pinned:
+            if left.setdefault(owner.uid, o.sweep_limit) <= 0:
+                continue
+            left[owner.uid] -= 1
         swept.append(DeletePod(pod, grace(o, pod), why, sweep=True))
     return tuple(swept)
-
-
-def _created_by(pod: Pod, last: datetime | None) -> bool:
-    """Whether a pod may have been admitted by then."""
-    created = moment(pod.metadata.creation_timestamp or "")
-    return created is not None and last is not None and created <= last + STORED_BY
 
 
 def _refused_by_kubelet(pod: Pod, *, pinned: bool) -> Refusal | None:

@@ -38,18 +38,3 @@ class Sweeps:
             if not moments:
                 del self._moments[uid]
         return {uid: self.limit - len(moments) for uid, moments in self._moments.items()}
-
-    def account(self) -> tuple[dict[str, int], dict[str, float]]:
-        """How many more may be swept, and for how many seconds pods have not been pinned any more.
-
-        Returns:
-            Two numbers by controller uid; in the second one only those that are capped.
-        """
-        left = self.left() if self._moments else {}
-        over = [uid for uid, more in left.items() if more <= 0]
-        return left, {uid: self._monotonic() - self._moments[uid][self.limit - 1] for uid in over}
-
-    def capped(self, pod: Pod) -> bool:
-        """Whether pods of this one's controller have failed too often to be pinned again."""
-        owner = pod.metadata.controller()
-        return owner is not None and bool(self._moments) and self.left().get(owner.uid, 1) <= 0

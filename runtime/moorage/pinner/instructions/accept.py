@@ -173,7 +173,7 @@ class Acceptance:
             self._epoch,
             self._options.profile,
             self._cluster.pod,
-            self._sweeps.capped,
+            self._cluster.ends.refuse,
             self._cluster.all_nodes,
             behind=behind or not _known(each),
         )

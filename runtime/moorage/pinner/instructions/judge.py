@@ -83,7 +83,7 @@ class Context:
         epoch: the newest epoch seen.
         default_profile: the profile of promises that name none.
         pod: looks a pod up by ``namespace/name``.
-        capped: whether pods of this one's controller were pinned in vain too often.
+        refuse_owner: why a pod is not pinned for its owner's sake: those before it came to nothing too often; or None.
         nodes: gives all Nodes of the cluster.
         behind: whether it must wait, because an earlier instruction for the node does.
     """
@@ -91,7 +91,7 @@ class Context:
     epoch: int
     default_profile: str
     pod: Callable[[str], Pod | None]
-    capped: Callable[[Pod], bool]
+    refuse_owner: Callable[[Pod], Refusal | None]
     nodes: Callable[[], Iterable[Node]]
     behind: bool = False
 
@@ -232,8 +232,8 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, context: Context, *, pinnabl
     refusal = eligibility.refuse_node(o.node)
     if refusal is None and spec.promise is not None:
         refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
-    if refusal is None and context.capped(pod):
-        refusal = Refusal(ReasonCode.OWNER_CAPPED)
+    if refusal is None:
+        refusal = context.refuse_owner(pod)
     if refusal is None and not pinnable:
         text = f"node {o.name} runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
         refusal = Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)

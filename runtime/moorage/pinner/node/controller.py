@@ -126,7 +126,7 @@ class NodeController:
         well, seen = await self._acceptance.accept(name)
         confirmed = False
         for _ in range(ROUNDS):
-            slots.take_on_waiting(self._cluster, self._sweeps, name, self._clock.now())
+            slots.take_on_waiting(self._cluster, name, self._clock.now())
             observation = self._observe(name, seen, confirmed=confirmed)
             seen = None
             decision = decide(observation, NodeRoom(self._cluster, name))

@@ -54,7 +54,7 @@ class Executor:
         client: the API server.
         cluster: told of everything that was done.
         reporter: tells people.
-        sweeps: counts swept pods per controller.
+        sweeps: counts swept pods of others per controller.
         intent_store: stores intents.
         fence: lets requests through, a few at a time, and writes only while we lead.
         attempts: told of every step that was tried.
@@ -366,7 +366,7 @@ class Executor:
             self._cluster.deleted_pod(pod)
         else:
             await self.read_pod(meta.namespace, meta.name)
-        if step.sweep:
+        if step.sweep and PIN_ANNOTATION not in meta.annotations:
             self._sweeps.swept(pod)
         self._reporter.pod_deleted(pod, pod.spec.node_name or name, step.why, swept=step.sweep)
 

@@ -5,17 +5,20 @@ Reports follow from what is seen, so a new leader says the same as the one befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from moorage.objects import Pod
 from moorage.protocol import NodeReport, NodeState, Owner, Position, SlotReport
 from moorage.reservations import Slot, merging, rules
 
 from ..decisions import adoption
+from ..decisions.ends import NOBODY
 from ..decisions.observation import Observation
 from ..decisions.steps import Decision
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
+from ..promised.expected import OwnerKey, key_of
 from ..providers import Profile
+from ..refusal import Refusal
 
 _JOINED = (NodeState.PREPARING, NodeState.READY)
 
@@ -64,18 +67,21 @@ def report_of(o: Observation, decision: Decision) -> NodeReport | None:
         o.node.metadata.uid if o.node is not None else "",
         decision.message,
         _shortfalls(o) if state in _JOINED else (),
-        slot_reports(rules.slots_filled(o.spec.slots, o.pods)),
+        slot_reports(rules.slots_filled(o.spec.slots, o.pods), o.capped_owners),
         Position(*merging.latest_position(o.spec)),
     )
 
 
-def slot_reports(filled: Iterable[tuple[Slot, Sequence[Pod]]]) -> tuple[SlotReport, ...]:
+def slot_reports(
+    filled: Iterable[tuple[Slot, Sequence[Pod]]], capped: Mapping[OwnerKey, Refusal] = NOBODY
+) -> tuple[SlotReport, ...]:
     """What is expected on a node, and who has filled it.
 
     Args:
         filled: the slots, each with the pods that have come to it.
+        capped: why no pods of some owners are pinned.
     """
-    return tuple(_slot(slot, pods) for slot, pods in filled)
+    return tuple(_slot(slot, pods, capped.get(key_of(slot.owner))) for slot, pods in filled)
 
 
 def _shortfalls(o: Observation) -> tuple[str, ...]:
@@ -87,7 +93,7 @@ def _shortfalls(o: Observation) -> tuple[str, ...]:
     ).shortfalls
 
 
-def _slot(slot: Slot, pods: Sequence[Pod]) -> SlotReport:
+def _slot(slot: Slot, pods: Sequence[Pod], capped: Refusal | None) -> SlotReport:
     owner = Owner(slot.owner.kind, slot.owner.namespace, slot.owner.name, slot.owner.uid)
     by = [_by(pod) for pod in pods]
     left = (pod.metadata.annotations.get(NOT_PINNED_ANNOTATION, "") for pod in pods)
@@ -97,7 +103,7 @@ def _slot(slot: Slot, pods: Sequence[Pod]) -> SlotReport:
         by.count("webhook"),
         by.count("binding"),
         by.count("scheduler"),
-        next((why for why in left if why), ""),
+        next((why for why in left if why), capped.text if capped is not None and len(pods) < slot.count else ""),
     )
 
 

@@ -16,7 +16,6 @@ from moorage.reservations import Pin, Slot, merging, rules
 
 from .. import eligibility
 from ..decisions import adoption, slot_reservations
-from ..decisions.sweeps import Sweeps
 from ..names import preparing
 from ..refusal import Nominable, Refusal, Wait
 from ..state.cluster import ClusterState
@@ -36,12 +35,11 @@ class Place(NamedTuple):
     why: Refusal | None = None
 
 
-def choose(cluster: ClusterState, sweeps: Sweeps, pod: Pod, nodes: Sequence[str], now: datetime) -> Place | Refusal:
+def choose(cluster: ClusterState, pod: Pod, nodes: Sequence[str], now: datetime) -> Place | Refusal:
     """The first node that an expected pod fits, or why it fits the first one not.
 
     Args:
         cluster: what is known.
-        sweeps: how often pods were swept.
         pod: the pod; it need not have been stored.
         nodes: names of reservations with a slot for it.
         now: the API server's time, UTC.
@@ -50,8 +48,8 @@ def choose(cluster: ClusterState, sweeps: Sweeps, pod: Pod, nodes: Sequence[str]
     refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
     if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
         return refusal
-    if sweeps.capped(pod):
-        return Refusal(ReasonCode.OWNER_CAPPED)
+    if (capped := cluster.ends.refuse(pod)) is not None:
+        return capped
     first: Refusal | None = None
     for name in nodes:
         found = _refuse(cluster, pod, name, now)
@@ -85,6 +83,8 @@ def _refuse_promised(cluster: ClusterState, pod: Pod, name: str, node: Node | No
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
     if (going := eligibility.refuse_node(node)) is not None:
         return going
+    if (impatient := eligibility.refuse_impatient(pod, node)) is not None:
+        return impatient
     if not node.has_kubelet and rules.expired(spec, now):
         return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
     return eligibility.refuse_eviction(pod, spec.promise.taints)
@@ -96,12 +96,11 @@ def is_guarded(cluster: ClusterState, name: str) -> bool:
     return node is not None and preparing(node) == adoption.NO_SCHEDULE
 
 
-def take_on_waiting(cluster: ClusterState, sweeps: Sweeps, name: str, now: datetime) -> None:
+def take_on_waiting(cluster: ClusterState, name: str, now: datetime) -> None:
     """Intend pods that wait without a node for the slots of their owners on a node, as far as they fit there.
 
     Args:
         cluster: what is known.
-        sweeps: how often pods were swept.
         name: the node's name.
         now: the API server's time, UTC.
     """
@@ -112,18 +111,18 @@ def take_on_waiting(cluster: ClusterState, sweeps: Sweeps, name: str, now: datet
     pins = [
         Pin(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid, instruction=by)
         for slot in free
-        for pod in _of_slot(cluster, sweeps, slot, name, now)
+        for pod in _of_slot(cluster, slot, name, now)
     ]
     if pins:
         cluster.intents.take_on(name, merging.with_pins(cluster.intents.of(name), pins))
 
 
-def _of_slot(cluster: ClusterState, sweeps: Sweeps, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
+def _of_slot(cluster: ClusterState, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
     left = slot.count
     for pod in cluster.waiting_for(slot.owner, name):
         if left == 0:
             return
-        found = choose(cluster, sweeps, pod, (name,), now)
+        found = choose(cluster, pod, (name,), now)
         if isinstance(found, Place) and found.why is None:
             left -= 1
             yield pod

@@ -17,6 +17,7 @@ from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, mer
 from moorage.scheduling import Verdict
 
 from ..decisions import late, nominations, slot_reservations
+from ..decisions.ends import Ends
 from ..decisions.late import Unclaimed
 from ..decisions.observation import Observation, PinState
 from ..decisions.signs import UNKNOWN, Signs
@@ -34,6 +35,7 @@ LONGEST_TURN = timedelta(seconds=3)
 """How long a node that is being opened to the scheduler keeps others from it."""
 AFTER_TURN = timedelta(seconds=1)
 """How long after one node was opened the next is: whom that has woken the scheduler tries first."""
+EPOCH = datetime.min.replace(tzinfo=UTC)
 ASK_AGAIN = timedelta(seconds=0.25)
 NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
@@ -47,6 +49,7 @@ class ClusterState(Following):
         enqueue: called with the name of a node about which something has changed.
         enqueue_later: the same where nothing is urgent; as ``enqueue`` unless it is given.
         enqueue_slots: called with the name of a node of whose SlotReservation something may be different now.
+        ends: what became of pins; somebody else lets it follow the pods. None: nobody asks.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ClusterState(Following):
         enqueue: Callable[[str], None],
         enqueue_later: Callable[[str], None] | None = None,
         enqueue_slots: Callable[[str], None] = lambda _: None,
+        ends: Ends | None = None,
     ) -> None:
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
@@ -64,9 +68,9 @@ class ClusterState(Following):
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
-        self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
+        self._turn = ("", EPOCH)  # whose it is to be opened, and for how long
         self._default_profile = default_profile
-        super().__init__(caches, enqueue, enqueue_later, enqueue_slots)
+        super().__init__(caches, ends or Ends(1, lambda: EPOCH), enqueue, enqueue_later, enqueue_slots)
 
     # --- reading ---
 
@@ -112,13 +116,11 @@ class ClusterState(Following):
         self.expected.pass_time(now)
         self._pass_turn(now)
         steered = frozenset(pod.metadata.uid for pod in pods if slot_reservations.may_be_stuck(pod))
-        sweeps_left, capped_for = sweeps.account()
         swept: dict[str, Any] = {
             "pods": pods,
             "steered": steered,
-            "sweeps_left": sweeps_left,
+            "sweeps_left": sweeps.left(),
             "sweep_limit": sweeps.limit,
-            "capped_since": {owner: now - timedelta(seconds=age) for owner, age in capped_for.items()},
         }
         if reservation is None:
             unclaimed = self._unclaimed(name, node, now)
@@ -145,6 +147,8 @@ class ClusterState(Following):
             failed=self.failed.get(uid, {}),
             trouble=trouble,
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
+            capped=self.ends.capped,
+            capped_owners=self.ends.capped_owners,
             **self._pins(name, reservation, pods, hindered, now),
             **swept,
         )

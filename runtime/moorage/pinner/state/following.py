@@ -23,6 +23,7 @@ from moorage.reservations import HOLD, NodeReservation, Promise, Reading, SlotRe
 from moorage.scheduling import Snapshot
 
 from ..decisions import late, slot_reservations
+from ..decisions.ends import Ends
 from ..names import FINALIZER
 from ..promised.expected import Expectation, Expected
 from ..promised.manifest import as_promised
@@ -55,6 +56,7 @@ class Following:
 
     Args:
         caches: the watch caches.
+        ends: what became of pins; told of those that do not say so themselves.
         enqueue: called with the name of a node about which something has changed.
         enqueue_later: the same where nothing is urgent: a pod has come that we have admitted ourselves, and more
             come after it.
@@ -64,6 +66,7 @@ class Following:
     def __init__(
         self,
         caches: Caches,
+        ends: Ends,
         enqueue: Callable[[str], None],
         enqueue_later: Callable[[str], None] | None = None,
         enqueue_slots: Callable[[str], None] = lambda _: None,
@@ -73,6 +76,7 @@ class Following:
         self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
         self.intents = Intents()
+        self.ends = ends
         self.claims: dict[str, Claim] = {}
         self._caches = caches
         self._enqueue, self._enqueue_later, self._enqueue_slots = enqueue, enqueue_later or enqueue, enqueue_slots
@@ -484,6 +488,8 @@ class Following:
         pod, runs = change.object, node in self._on_running
         if pod.is_mirror and reserved and (promise := self.reading(reserved).spec.promise) and promise.static_pods:
             self._place_node(node)  # room was held for it
+        if change.new is not None and reserved in self.intents.nodes_of(pod.metadata.uid):
+            self.ends.pinned(pod)  # the scheduler has followed our nomination, or a policy took our mark off
         if runs or reserved:
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
             self._recount(node)

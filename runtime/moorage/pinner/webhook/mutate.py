@@ -18,7 +18,6 @@ from moorage.objects.node import COPIED_LABELS
 from moorage.protocol import ReasonCode
 
 from .. import metrics
-from ..decisions.sweeps import Sweeps
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from ..node import slots
 from ..node.slots import Place
@@ -38,7 +37,6 @@ class Mutator:
 
     Args:
         cluster: what is known.
-        sweeps: how often pods were swept.
         clock: the API server's time.
         is_leader: asked as an answer is given: whoever does not lead admits unchanged.
         hard: whether pods that are expected on a node that runs are pinned there, and not only steered.
@@ -47,13 +45,12 @@ class Mutator:
     def __init__(
         self,
         cluster: ClusterState,
-        sweeps: Sweeps,
         clock: ServerClock,
         is_leader: Callable[[], bool],
         *,
         hard: bool = True,
     ) -> None:
-        self._cluster, self._sweeps, self._clock, self._is_leader = cluster, sweeps, clock, is_leader
+        self._cluster, self._clock, self._is_leader = cluster, clock, is_leader
         self._hard = hard
         # The labels of nodes that this API server gives pinned pods. That changes a pod after us, so that we are asked
         # again; whether it does is seen on the first pod.
@@ -105,7 +102,7 @@ class Mutator:
     # --- deciding ---
 
     def _place(self, pod: Pod, nodes: Sequence[str]) -> Place | Refusal:
-        return slots.choose(self._cluster, self._sweeps, pod, nodes, self._clock.now())
+        return slots.choose(self._cluster, pod, nodes, self._clock.now())
 
     def _names(self, place: Place) -> bool:
         """Whether the pod is given its node's name, and not only told to prefer it."""

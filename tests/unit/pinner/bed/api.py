@@ -327,7 +327,9 @@ class Api:
         else:
             spec["nodeName"] = node
             meta["annotations"] = {**meta.get("annotations", {}), **mark.get("annotations", {})}
-            pod.setdefault("status", {})["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+            pod.setdefault("status", {})["conditions"] = [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": self._stamp()}
+            ]
             return self._store("pods", pod)
         raise refusals.conflict("pods/binding", name, why)
 

@@ -17,6 +17,7 @@ from moorage.kube import backoff
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
 from moorage.kube.http.transport import Transport
+from moorage.pinner.decisions.ends import Ends
 from moorage.pinner.node import attempts
 from moorage.pinner.options import Options
 from moorage.pinner.state.caches import Caches
@@ -59,6 +60,7 @@ class Bed:
         reports: the reports to the planner.
         logs: the log lines.
         leads: whether the pinner may write.
+        ends: what the next leader knows of ended pins, because it has followed the pods all the time; None: nothing.
     """
 
     def __init__(self, *, seed: int = 0, window: int = 0, **options: Any) -> None:
@@ -71,6 +73,7 @@ class Bed:
         self.reports: list[NodeReport] = []
         self.logs: list[logging.LogRecord] = []
         self.leads = True
+        self.ends: Ends | None = None
         self.planner = Planner(lambda _: None, self.api.time, loop.time, window=window)
         self._options = Options(**{"writes_in_flight": 8, **options})
         self._seed = seed
@@ -124,6 +127,7 @@ class Bed:
             self._options,
             acks=acks,
             reports=self.reports.append,
+            ends=self.ends,
             monotonic=self.now,
         )
         self.planner.submit = lambda instruction: self._submit(pinner, instruction)
@@ -134,6 +138,11 @@ class Bed:
         request = Request("instruct", "", name=instruction.node)
         self.api.log(request, 200, ours=False)
         pinner.submit(instruction)
+
+    def follow_ends(self) -> None:
+        """From now on there is another replica that follows the cluster: whoever leads next knows what it has seen."""
+        self.ends = Ends(self._options.most_ends, self.wire.clock.now)
+        self._caches.pods.subscribe(self.ends.follow)
 
     async def crash(self) -> None:
         """End a term in the midst of whatever it does, and begin the next; the planner says its instructions again."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from moorage.pinner.names import PREPARING
+from moorage.pinner.names import NOT_READY, PREPARING, UNREACHABLE
 from moorage.pinner.node.leases import NAMESPACE
 
 from .api import Api
@@ -14,6 +14,11 @@ from .refusals import Json
 from .store import Change, key_of
 
 DEVICE = "nvidia.com/gpu"
+PATIENT = [
+    {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for key in (NOT_READY, UNREACHABLE)
+]
+"""What every API server gives a pod that says nothing (DefaultTolerationSeconds)."""
 AGAIN = 1.0
 """Seconds in which a controller replaces a pod, and a kubelet does its work."""
 
@@ -28,6 +33,7 @@ class People:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._number = 0
+        self._templates: dict[str, Json] = {}  # specs of pods as their controllers make them, by uid
         self.kubelets: set[str] = set()
         self.replaces_pods = True
         self.finished = False
@@ -50,10 +56,12 @@ class People:
                 "ownerReferences": [{**reference, "controller": True}],
                 **({"annotations": annotations} if annotations else {}),
             },
-            "spec": {"containers": [wants], "terminationGracePeriodSeconds": 30, **spec},
+            "spec": {"containers": [wants], "terminationGracePeriodSeconds": 30, "tolerations": PATIENT, **spec},
             "status": {"phase": "Pending"},
         }
-        return self._api.create("pods", body, "ns")
+        made = self._api.create("pods", body, "ns")
+        self._templates[made["metadata"]["uid"]] = spec
+        return made
 
     def pods_with_devices(self, count: int) -> list[Json]:
         """Create pending pods that only the scheduler can place."""
@@ -160,7 +168,7 @@ class People:
     def _replace(self, pod: Json) -> None:
         owner = pod["metadata"]["ownerReferences"][0]["name"]
         if owner != "tenant":
-            self._pod(owner, {key: value for key, value in pod["spec"].items() if key != "nodeName"})
+            self._pod(owner, self._templates[pod["metadata"]["uid"]])
 
     def _collect(self, node: Json) -> None:
         name = node["metadata"]["name"]

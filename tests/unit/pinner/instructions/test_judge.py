@@ -17,6 +17,7 @@ from moorage.pinner import eligibility
 from moorage.pinner.decisions.observation import Observation
 from moorage.pinner.instructions import judge
 from moorage.pinner.instructions.judge import Accepted, Context, Deferred, Refused, Settled, digest
+from moorage.pinner.refusal import Refusal
 from moorage.protocol import (
     Action,
     CreatePlaceholder,
@@ -29,6 +30,7 @@ from moorage.protocol import (
     PodRef,
     Position,
     Promise,
+    ReasonCode,
     Release,
     Slot,
 )
@@ -59,7 +61,8 @@ def take(
 ) -> Any:
     seen = corner.observe()
     pods = {f"ns/{name}": each for name, each in corner.pods.items()}
-    around = Context(epoch, "generic", pods.get, lambda _: capped, lambda: nodes, behind)
+    refusal = Refusal(ReasonCode.OWNER_CAPPED) if capped else None
+    around = Context(epoch, "generic", pods.get, lambda _: refusal, lambda: nodes, behind)
     return judge.judge(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
 
 

@@ -242,11 +242,11 @@ def test_an_observation_says_whether_a_placeholder_was_made_even_after_it_is_gon
     seen = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (seen.is_ours, seen.made) == (True, True)
     assert set(seen.pinned) == {"u1", "u2", "u3", "u4", "u5"}
-    assert seen.capped_since == {}
+    assert seen.sweeps_left == {}
     for number in range(3):
         sweeps.swept(pod(number))
     seen = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
-    assert (seen.sweeps_left, seen.capped_since) == ({"uid-web": 0}, {"uid-web": model.NOW})
+    assert seen.sweeps_left == {"uid-web": 0}
     setting.nodes.drop(NAME, 60)
     gone = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (gone.node, gone.made) == (None, True)
@@ -257,17 +257,12 @@ def test_an_observation_says_whether_a_placeholder_was_made_even_after_it_is_gon
 def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None:
     now = [0.0]
     sweeps = Sweeps(2, lambda: now[0])
-    assert not sweeps.capped(pod(1))
+    assert sweeps.left() == {}
     sweeps.swept(pod(1))
+    now[0] = 5.0
     sweeps.swept(pod(2))
     assert sweeps.left() == {"uid-web": 0}
-    assert sweeps.capped(pod(3))
-    now[0] = 5.0
-    sweeps.swept(pod(4))
-    now[0] = 7.0
-    assert sweeps.account()[1] == {"uid-web": 7.0}
     now[0] = 3601.0
-    assert sweeps.account()[1] == {}
+    assert sweeps.left() == {"uid-web": 1}
     now[0] = 3606.0
-    assert not sweeps.capped(pod(3))
     assert sweeps.left() == {}

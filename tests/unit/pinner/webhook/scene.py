@@ -11,6 +11,7 @@ import msgspec
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.ops.slices import at_once
+from moorage.pinner.decisions.ends import Ends
 from moorage.pinner.decisions.slot_reservations import Standing, judge
 from moorage.pinner.decisions.sweeps import Sweeps
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
@@ -94,6 +95,8 @@ class Scene:
         self.stirred: list[str] = []
         self.settled: list[str] = []
         self.now = NOW
+        self.ends = Ends(1, lambda: self.now)
+        caches["pods"].subscribe(self.ends.follow)
         self.slots, self.daemon_sets = caches["slot_reservations"], caches["daemon_sets"]
         self.cluster = ClusterState(
             Caches(**caches),
@@ -101,14 +104,15 @@ class Scene:
             enqueue=self.stirred.append,
             enqueue_later=self.settled.append,
             enqueue_slots=self.steer,
+            ends=self.ends,
         )
         at_once(self.cluster.follow())
         self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
         self.leads = True
-        self.sweeps = Sweeps(1, lambda: 0.0)
         clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: self.now)}))
-        self.mutator = Mutator(self.cluster, self.sweeps, clock, lambda: self.leads)
-        self.softly = Mutator(self.cluster, self.sweeps, clock, lambda: self.leads, hard=False)
+        self.sweeps = Sweeps(1, lambda: 0.0)
+        self.mutator = Mutator(self.cluster, clock, lambda: self.leads)
+        self.softly = Mutator(self.cluster, clock, lambda: self.leads, hard=False)
         self.standing: dict[str, Standing] = {}
         self._version = 0
 

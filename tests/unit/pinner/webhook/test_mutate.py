@@ -11,9 +11,11 @@ from moorage.objects import Pod
 from moorage.pinner.names import (
     CLAIM_ANNOTATION,
     NOT_PINNED_ANNOTATION,
+    NOT_READY,
     PIN_ANNOTATION,
     PREPARING,
     RESERVATION_ANNOTATION,
+    UNREACHABLE,
 )
 from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.promised import expected
@@ -38,6 +40,16 @@ def reason(created: Json) -> str:
     return str(created["metadata"].get("annotations", {}).get(NOT_PINNED_ANNOTATION, ""))
 
 
+def patient(seconds: int | None = 300) -> Json:
+    """A pod with what every API server gives one that says nothing (DefaultTolerationSeconds), or with less."""
+    made: Json = pod()
+    made["spec"]["tolerations"] = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", **({"tolerationSeconds": seconds} if seconds else {})}
+        for key in (NOT_READY, UNREACHABLE)
+    ]
+    return made
+
+
 def preferred(created: Json) -> list[Any]:
     affinity = created["spec"].get("affinity") or {}
     terms = (affinity.get("nodeAffinity") or {}).get("preferredDuringSchedulingIgnoredDuringExecution", [])
@@ -56,21 +68,32 @@ def test_expected_pods_fill_their_slots_and_the_next_one_is_left_alone(scene: Sc
 
 def test_on_a_late_node_pods_are_pinned_once_its_machine_has_brought_the_node(scene: Scene) -> None:
     scene.late("late-1", slot(2))
-    waits = scene.create(pod())
+    waits = scene.create(patient())
     assert node_of(waits) == ""
     assert "late-1" in reason(waits)
     scene.late("late-1", slot(2), machine="machine")
-    created = [scene.create(pod()) for _ in range(3)]
+    created = [scene.create(patient()) for _ in range(3)]
     assert [node_of(each) for each in created] == ["machine", "machine", ""]
     assert created[0]["metadata"]["annotations"][PIN_ANNOTATION] == "expect-late-1"
     assert scene.ask(created[0]) == [], "asked once more"
     created[1]["spec"]["nodeSelector"] = {"spot": "true"}
     assert node_of(patched(created[1], scene.ask(created[1]))) == ""
-    assert node_of(scene.create(pod())) == "machine", "its slot is free again"
+    assert node_of(scene.create(patient())) == "machine", "its slot is free again"
     scene.store(created[0], "web-1")
     assert scene.settled == ["late-1"]
     assert [each.key for each in scene.cluster.pods_on("late-1")] == ["ns/web-1"]
-    assert node_of(scene.create(pod())) == ""
+    assert node_of(scene.create(patient())) == ""
+
+
+def test_on_a_node_that_is_not_ready_yet_a_pod_that_would_be_removed_at_once_waits(scene: Scene) -> None:
+    scene.late("late-1", slot(4), machine="machine")
+    hasty = scene.create(patient(5))
+    assert node_of(hasty) == ""
+    assert reason(hasty) == f"node machine is not Ready yet, and the pod tolerates {NOT_READY} for 5 s only", (
+        "the node-lifecycle controller would take it away again"
+    )
+    assert node_of(scene.create(pod())) == "", "it tolerates nothing"
+    assert [node_of(scene.create(patient(seconds))) for seconds in (300, None)] == ["machine", "machine"]
 
 
 def test_slots_of_a_late_node_hold_room_on_the_node_that_came(scene: Scene) -> None:
