@@ -21,6 +21,7 @@ from ..names import (
     PREPARING,
     PREPARING_TAINT,
     RESERVATION_ANNOTATION,
+    preparing,
 )
 from ..providers import Profile
 from .hostname import domain
@@ -79,7 +80,7 @@ def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[P
         name: the node's name.
         promise: what was promised.
         node: the Node, or None while there is none.
-        pods: the pods that are on it: what static pods will still take is not offered.
+        pods: the pods that are on it: what static pods will still take is not offered, until our taint is gone.
     """
     labels: Labels = {}
     if node is None or not promise.late:
@@ -98,7 +99,9 @@ def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[P
     )
     taints = {(taint.key, taint.effect): taint for taint in (*foreign, *promise.taints)}
     status = node.status
-    allocatable = _offered(status.allocatable if node.has_kubelet else promise.allocatable, promise, pods)
+    allocatable = status.allocatable if node.has_kubelet else promise.allocatable
+    if not node.has_kubelet or preparing(node):  # open to the scheduler, it is what it is
+        allocatable = _offered(allocatable, promise, pods)
     if allocatable is not status.allocatable:
         status = msgspec.structs.replace(status, allocatable=allocatable)
     return Node(

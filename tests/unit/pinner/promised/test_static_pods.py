@@ -78,6 +78,21 @@ def test_what_the_kubelet_offers_counts_less_what_is_still_to_come(scene: Scene)
     assert (room(scene, "2800m"), room(scene, "2801m")) == (True, False)
 
 
+def test_a_machine_with_fewer_static_pods_than_the_plan_said_is_what_it_is_once_it_is_open(scene: Scene) -> None:
+    old = scene.cluster.nodes.get("n1")
+    assert old is not None
+    status = msgspec.convert(
+        {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}, "nodeInfo": {"kubeletVersion": "v1"}},
+        type(old.status),
+    )
+    scene.store(mirror("1", nodeName="n1"), "only")
+    scene.nodes.put(msgspec.structs.replace(old, status=status), scene.next())
+    assert (room(scene, "2500m"), room(scene, "2501m")) == (True, False)
+    open_ = msgspec.structs.replace(old.spec, taints=())
+    scene.nodes.put(msgspec.structs.replace(old, status=status, spec=open_), scene.next())
+    assert (room(scene, "3"), room(scene, "3001m")) == (True, False)
+
+
 MIRRORS = st.lists(st.tuples(st.integers(0, 2000), st.booleans(), st.booleans()), max_size=6)
 
 
