@@ -51,7 +51,11 @@ class ProtobufDecoder(Decoder[T]):
         version, kind = self._resource.group_version, self._resource.kind
         try:
             page = pb.List.FromString(unwrap(body, version, f"{kind}List"))
-            meta = ListMeta(text(page.metadata.resource_version), text(page.metadata.continue_token))
+            meta = ListMeta(
+                text(page.metadata.resource_version),
+                text(page.metadata.continue_token),
+                page.metadata.remaining_item_count,
+            )
             items = tuple([self._item(item) for item in page.items])
         except UNREADABLE as error:
             raise self._no_list(error) from error

@@ -18,6 +18,9 @@ T = TypeVar("T", bound=KubeObject)
 MAX_EVENT = 64 << 20
 """Largest event in bytes. No object in etcd comes near it."""
 
+INITIAL_EVENTS_END = b"k8s.io/initial-events-end"
+"""The annotation of the bookmark after the last object of a streamed list (KEP-3157). Both encodings hold its bytes."""
+
 EVENT_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
 
 
@@ -33,6 +36,7 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
 
 
 class Decoder(ABC, Generic[T]):

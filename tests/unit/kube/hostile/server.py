@@ -42,11 +42,15 @@ class Request:
 
     @property
     def verb(self) -> str:
-        """``watch``, ``list`` (a collection's page), ``version`` (a list of one object), or the HTTP method."""
+        """What a request wants.
+
+        ``watch``, ``stream`` (a list as the initial events of a watch), ``list`` (a collection's page), ``version`` (a
+        list of one object), or the HTTP method.
+        """
         if self.method != "GET":
             return self.method
         if self.query.get("watch") == "true":
-            return "watch"
+            return "stream" if self.query.get("sendInitialEvents") == "true" else "watch"
         if not self.path.endswith(("/pods", "/nodes")):
             return "GET"
         return "version" if self.query.get("limit") == "1" else "list"
@@ -127,6 +131,7 @@ class HostileServer:
         watches: watch exchanges being answered from the store, oldest first.
         busy: exchanges not yet answered; ``connections``: TCP connections that are open.
         page_size: objects per page, whatever the client asks for.
+        streams_lists: whether it can send a list as the initial events of a watch.
         valid_token: the only token accepted; None accepts everybody.
         protobuf: whether lists and watches of pods are answered in protobuf on request.
         gone_as_status: 410 as HTTP status instead of as an ERROR event.
@@ -141,6 +146,7 @@ class HostileServer:
         self.busy = 0
         self.connections = 0
         self.page_size = 500
+        self.streams_lists = True
         self.valid_token: str | None = None
         self.protobuf = False
         self.gone_as_status = False
@@ -195,11 +201,8 @@ class HostileServer:
 
     async def bookmark(self) -> None:
         """Send a bookmark of the newest resourceVersion on every watch."""
-        # An empty Pod as Go writes it: a list that is required is null when it is not there.
-        empty = {"metadata": {"resourceVersion": str(self.store.version)}, "spec": {"containers": None}, "status": {}}
-        mark = {"kind": "Pod", "apiVersion": "v1", **empty}
         for watch in list(self.watches):
-            await watch.event("BOOKMARK", mark)
+            await watch.event("BOOKMARK", self._mark())
 
     def asked(self, verb: str) -> list[Request]:
         """The requests of one verb so far."""
@@ -254,6 +257,8 @@ class HostileServer:
             return exchange.answer(401, status(401, "Unauthorized"))
         if fault is not None:
             return fault(exchange)
+        if verb == "stream":
+            return self.serve_stream(exchange)
         if verb == "watch":
             return self.serve_watch(exchange)
         if verb == "version":
@@ -283,10 +288,30 @@ class HostileServer:
         meta: Json = {"resourceVersion": str(version)}
         if left > 0:
             meta["continue"] = f"{version}+{start + self.page_size}"
+            meta["remainingItemCount"] = left
         if exchange.binary:
             await exchange.answer(200, protobuf.page(page, meta), f"Content-Type: {protobuf.CONTENT_TYPE}")
             return
         await exchange.answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": page or None})
+
+    async def serve_stream(self, exchange: Exchange) -> None:
+        """A list as a watch (KEP-3157), or the refusal of a server that has the feature gate switched off."""
+        if not self.streams_lists:
+            reason = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+            await exchange.answer(422, status(422, "Invalid", reason))
+            return
+        await exchange.start(*([protobuf.WATCH] if exchange.binary else []))
+        for key in sorted(self.store.objects):
+            await exchange.event("ADDED", self.store.objects[key])
+        await exchange.event("BOOKMARK", self._mark({"k8s.io/initial-events-end": "true"}))
+        await never(exchange)
+
+    def _mark(self, annotations: Json | None = None) -> Json:
+        """A bookmark's object: an empty Pod as Go writes it. A list that is required is null when it is not there."""
+        meta: Json = {"resourceVersion": str(self.store.version)}
+        if annotations is not None:
+            meta["annotations"] = annotations
+        return {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": {"containers": None}, "status": {}}
 
     async def serve_version(self, exchange: Exchange) -> None:
         """A list of no object: only its resourceVersion is of interest."""

@@ -39,12 +39,14 @@ class RawExtension(_message.Message):
     def __init__(self, raw: _Optional[bytes] = ...) -> None: ...
 
 class ListMeta(_message.Message):
-    __slots__ = ("resource_version", "continue_token")
+    __slots__ = ("resource_version", "continue_token", "remaining_item_count")
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
     resource_version: str
     continue_token: str
-    def __init__(self, resource_version: _Optional[str] = ..., continue_token: _Optional[str] = ...) -> None: ...
+    remaining_item_count: int
+    def __init__(self, resource_version: _Optional[str] = ..., continue_token: _Optional[str] = ..., remaining_item_count: _Optional[int] = ...) -> None: ...
 
 class List(_message.Message):
     __slots__ = ("metadata", "items")
