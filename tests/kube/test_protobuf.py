@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from moorage.kube import credentials, errors, resources
+from moorage.kube import credentials, errors, resources, watch
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.kube.resource import Resource
@@ -162,6 +162,32 @@ async def test_deletions_come_through(client: Client, namespace: str, asked: lis
     assert asked
     assert in_protobuf == await watched(client, IN_JSON, namespace, since, math.inf)
     assert in_protobuf[-1][0] == "DELETED"
+
+
+# --- streamed lists ---
+
+
+@BOTH
+async def test_a_streamed_list_is_the_list(
+    client: Client, namespace: str, resource: Resource[Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        await client.create(resources.PODS, pod(f"p{n}", schedulerName="nobody"), namespace)
+    in_pages = await listed(client, resource, namespace)
+    monkeypatch.setattr(watch, "PAGE_SIZE", 2)
+    monkeypatch.setattr(watch, "LARGE", 1)
+    reader = ListWatch(client.transport, resource, Selection(namespace=namespace))
+    found: dict[str, Pod] = {}
+    version = ""
+    async for version, items in reader.pages():  # noqa: B007 - the last page's is the list's
+        found |= {item.metadata.name: item for item in items if isinstance(item, Pod)}
+    assert reader._streams_lists, "this server streams"
+    assert found == in_pages
+    newest = max((item.metadata.resource_version for item in found.values()), key=int)
+    assert int(version) >= int(newest)
+    later = await client.create(resources.PODS, pod("later", schedulerName="nobody"), namespace)
+    seen = await watched(client, resource, namespace, version, int(later.metadata.resource_version))
+    assert [(kind, item.metadata.name) for kind, item in seen if isinstance(item, Pod)] == [("ADDED", "later")]
 
 
 # --- refusals ---
