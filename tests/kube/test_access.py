@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
@@ -192,3 +194,19 @@ async def test_the_servers_time_is_learnt_and_not_ahead(client: Client) -> None:
     # Server and test share this machine's clock, so the true value is known.
     assert now <= datetime.now(UTC)
     assert datetime.now(UTC) - now < timedelta(seconds=5)
+
+
+async def test_several_groups_are_impersonated(cluster: ClusterHandle, tmp_path: Path) -> None:
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    extra = {"example.com/reason": ["night", "day"]}
+    for each in config["users"]:
+        each["user"] |= {"as": "jane", "as-uid": "u-1", "as-groups": ["dev", "system:masters"], "as-user-extra": extra}
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    async with Transport(credentials.load(file)) as transport:
+        kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        said = json.loads(await transport.request("POST", path, body=json.dumps(kind).encode()))["status"]["userInfo"]
+    assert (said["username"], said["uid"]) == ("jane", "u-1")
+    assert {"dev", "system:masters"} < {*said["groups"]}
+    assert {*said["extra"]["example.com/reason"]} == {"night", "day"}

@@ -14,6 +14,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -74,10 +75,35 @@ def host_names(value: str) -> tuple[str, ...]:
 
 def webhook_url(value: str) -> str:
     """The URL of a webhook for the API server: HTTPS, a host, and the served path."""
-    url = urlsplit(value)
-    if url.scheme != "https" or not url.hostname or url.path != "/mutate" or url.query or url.fragment:
+    try:
+        url = urlsplit(value)
+        host_name(url.hostname or "")
+        usable = url.scheme == "https" and url.port != 0 and url.username is None
+    except ValueError:  # host or port
+        usable = False
+    if not usable or url.path != "/mutate" or url.query or url.fragment:
         raise ValueError("write https://HOST:PORT/mutate, like https://10.0.0.7:9444/mutate")
     return value
+
+
+def host_name(host: str) -> str:
+    """The host of a URL as a connection needs it: an IP address, or a DNS name in ASCII without a dot at its end.
+
+    Args:
+        host: without brackets. An IPv6 address may have a zone.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if _is_address(host):
+        return host
+    try:
+        name = host.removesuffix(".").encode("idna").decode()
+    except UnicodeError as error:  # an empty label, or one of more than 63 characters
+        raise ValueError("the host is no host name and no IP address") from error
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError("the host is no host name and no IP address")
+    return name
 
 
 def _host_name(value: str) -> str:
@@ -167,8 +193,13 @@ def _address(value: str) -> Address:
             raise ValueError("the text in brackets is not an IPv6 address; write it like [::1]:9443") from error
     elif ":" in host:
         raise ValueError("put the IPv6 address in brackets, like [::1]:9443")
-    elif not re.fullmatch(r"[A-Za-z0-9._-]*", host):
+    elif host and not host.isascii():
         raise ValueError("the host has characters no host name has; write it like moorage-planner.castai-agent:9443")
+    elif host:
+        try:
+            host_name(host)
+        except ValueError as error:
+            raise ValueError(f"{error}; write it like moorage-planner.castai-agent:9443") from error
     return Address(host, int(port))
 
 

@@ -10,6 +10,8 @@ import os
 
 # gRPC logs lines and stacks of its own, even for streams that just end. Every failure reaches us as a status anyway.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Which server needs no proxy is decided by our own reading (moorage.ops.proxies). gRPC would read no_proxy besides.
+os.environ.update(no_grpc_proxy="")
 logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 import grpc  # noqa: E402 - what is above must be set before
@@ -34,12 +36,18 @@ _PING_SECONDS = 30
 _PING_TIMEOUT_SECONDS = 10
 _LEAST_PING_SECONDS = 10  # well below the clients' interval: a server that is pinged more often sends GOAWAY
 
-Options = list[tuple[str, int]]
+Options = list[tuple[str, int | str]]
 
 
-def client_options(*, loopback: bool) -> Options:
-    """Channel options: a dead connection is noticed within 40 s, and reconnecting is done by our own code."""
+def client_options(*, proxy: str) -> Options:
+    """Channel options: a dead connection is noticed within 40 s, and reconnecting is done by our own code.
+
+    Args:
+        proxy: URL of an HTTP proxy; empty for none. Variables of the environment do not count.
+    """
+    through: Options = [("grpc.http_proxy", proxy)] if proxy else []
     return [
+        *through,
         ("grpc.keepalive_time_ms", _PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 0),
@@ -49,7 +57,7 @@ def client_options(*, loopback: bool) -> Options:
         ("grpc.enable_retries", 0),
         # Each attempt has its own subchannel: a shared one would add its back-off to ours, and keep old credentials.
         ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_http_proxy", 0 if loopback else 1),
+        ("grpc.enable_http_proxy", 1 if proxy else 0),
     ]
 
 

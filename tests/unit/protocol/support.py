@@ -228,12 +228,13 @@ class Authority:
         return grpc.ssl_server_credentials([(self.key, self.certificate)])
 
 
-def authority(name: str, *, ended: datetime.datetime | None = None) -> Authority:
-    """One that is valid for two days: around now, or until it ended."""
+def authority(name: str, *, ended: datetime.datetime | None = None, host: str = "") -> Authority:
+    """One that is valid for two days: around now, or until it ended; for loopback, and for a host."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(UTC) if ended is None else ended - timedelta(days=1)
-    addresses = [x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+    names += [x509.DNSName(host)] if host else []
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -243,7 +244,7 @@ def authority(name: str, *, ended: datetime.datetime | None = None) -> Authority
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

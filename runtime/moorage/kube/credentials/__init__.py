@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 from . import incluster
-from .access import Access, Authenticator, CredentialsError
+from .access import Access, Authenticator, CredentialsError, Headers
 from .impersonation import acting_as, impersonates
 
-__all__ = ["Access", "Authenticator", "CredentialsError", "acting_as", "impersonates", "load"]
+__all__ = ["Access", "Authenticator", "CredentialsError", "Headers", "acting_as", "impersonates", "load"]
 
 
 def load(kubeconfig: Path | None = None, context: str | None = None) -> Access:

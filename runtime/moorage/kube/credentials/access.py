@@ -6,8 +6,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import quote, urlsplit
 
 from moorage.kube.errors import KubeError
+from moorage.ops.parsing import host_name
+
+Headers = Mapping[str, str | tuple[str, ...]]
+"""Headers of a request. One with several values is sent once for each of them."""
 
 
 class CredentialsError(KubeError):
@@ -20,7 +25,7 @@ class Authenticator(Protocol):
     Call ``headers()`` first: it may fetch a client certificate that ``ssl_context()`` needs.
     """
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self) -> Headers:
         """Headers for one request, such as ``Authorization``. The call is cheap while the credential is valid.
 
         Raises:
@@ -46,7 +51,7 @@ class Access:
         server: URL, including a path prefix if there is one.
         namespace: the namespace of the context or the pod; None when it has none.
         authenticator: authenticates our requests.
-        proxy: URL of an HTTP proxy. It may hold a password and is not shown.
+        proxy: URL of a proxy (HTTP or SOCKS). It may hold a password and is not shown.
         source: the origin of the configuration, for messages: ``in-cluster``, or file and context.
         tls_server_name: the name for SNI and for the check of the certificate; None for the URL's host.
     """
@@ -57,3 +62,20 @@ class Access:
     proxy: str | None = field(repr=False)
     source: str
     tls_server_name: str | None = None
+
+
+def server_url(url: str) -> str:
+    """Normalise the URL of an API server.
+
+    Returns:
+        The URL without query, fragment and slash at its end.
+
+    Raises:
+        ValueError: it is not a URL of a server, or it has a user.
+    """
+    parts = urlsplit(url)
+    host_name(parts.hostname or "")
+    if parts.scheme not in ("http", "https") or parts.port == 0 or parts.username is not None:
+        raise ValueError("not a server's URL")
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    return parts._replace(path=path, query="", fragment="").geturl().rstrip("/")

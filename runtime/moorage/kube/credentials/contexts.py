@@ -7,10 +7,12 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from moorage.ops.parsing import host_name
 
 from . import proxies
-from .access import Access, Authenticator, CredentialsError
+from .access import Access, Authenticator, CredentialsError, Headers, server_url
 from .exec import ExecAuthenticator
 from .files import Material, WatchedFile, content
 from .kubeconfig import Cluster, Entry, ExecConfig, Merged, User, inline
@@ -62,19 +64,24 @@ def access(config: Merged, context: str | None) -> Access:
         if proxy
         else proxies.from_environment(server, os.environ),
         source=source,
-        tls_server_name=cluster.value.tls_server_name or None,
+        tls_server_name=_tls_server_name(cluster.value, source),
     )
 
 
 def _server(cluster: Cluster, source: str) -> str:
-    parts = urlsplit(cluster.server or "")
     try:
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is not a number
-        usable = False
-    if not usable or parts.username is not None:
-        raise CredentialsError(f"{source}: cluster.server: not a server's URL. Write it as https://host:port")
-    return parts._replace(query="", fragment="").geturl().rstrip("/")
+        return server_url(cluster.server or "")
+    except ValueError:
+        raise CredentialsError(f"{source}: cluster.server: not a server's URL. Write it as https://host:port") from None
+
+
+def _tls_server_name(cluster: Cluster, source: str) -> str | None:
+    try:
+        return host_name(cluster.tls_server_name) if cluster.tls_server_name else None
+    except ValueError:
+        raise CredentialsError(
+            f"{source}: cluster.tls-server-name: not a host name. Write a name of the server's certificate"
+        ) from None
 
 
 def _authenticator(server: str, cluster: Entry[Cluster], user: Entry[User], source: str) -> Authenticator:
@@ -149,23 +156,26 @@ def _certificate(user: Entry[User], source: str) -> tuple[Material, Material] | 
     return certificate, key
 
 
-def _impersonation(user: User, source: str) -> dict[str, str]:
-    groups = user.impersonate_groups or []
+def _impersonation(user: User, source: str) -> Headers:
+    """The headers of ``as`` and its fields (client-go transport/round_trippers.go): one for each group and value."""
+    groups = [group for group in user.impersonate_groups or () if group]
     extra = user.impersonate_extra or {}
-    if not user.impersonate and (user.impersonate_uid or groups or extra):
-        raise CredentialsError(f"{source}: user.as is missing. Impersonating a uid, group or extra needs a user, too")
-    if len(groups) > 1 or any(len(values) > 1 for values in extra.values()):
-        raise CredentialsError(
-            f"{source}: user.as-groups, user.as-user-extra: only one group and one value a key can be impersonated. "
-            "Impersonate a user who is in these groups"
-        )
-    headers = {"Impersonate-User": user.impersonate, "Impersonate-Uid": user.impersonate_uid}
-    headers["Impersonate-Group"] = groups[0] if groups else None
-    headers |= {f"Impersonate-Extra-{quote(key, safe='')}": value for key, values in extra.items() for value in values}
-    result = {name: value for name, value in headers.items() if value}
-    if not all(value.isprintable() for value in result.values()):
+    if not user.impersonate:
+        if user.impersonate_uid or groups or extra:
+            raise CredentialsError(
+                f"{source}: user.as is missing. Impersonating a uid, group or extra needs a user, too"
+            )
+        return {}
+    headers = {
+        "Impersonate-User": [user.impersonate],
+        "Impersonate-Uid": [user.impersonate_uid] if user.impersonate_uid else [],
+        "Impersonate-Group": groups,
+    }
+    for key, values in extra.items():
+        headers[f"Impersonate-Extra-{quote(key, safe='')}"] = [value for value in values or () if value]
+    if not all(value.isprintable() for values in headers.values() for value in values):
         raise CredentialsError(f"{source}: user.as and its fields: with characters that no header takes. Remove them")
-    return result
+    return {name: values[0] if len(values) == 1 else tuple(values) for name, values in headers.items() if values}
 
 
 def _plugin(user: Entry[User], config: ExecConfig, cluster: dict[str, Any], source: str) -> Plugin:

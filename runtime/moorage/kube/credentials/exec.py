@@ -6,10 +6,11 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from .access import Headers
 from .plugin import Credential
 from .static import YOUNG, bearer
 from .tls import TlsContexts
@@ -49,7 +50,7 @@ class ExecAuthenticator:
         plugin: CredentialSource,
         tls: TlsContexts,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         now: Callable[[], datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,7 +64,7 @@ class ExecAuthenticator:
         self._dropped_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self) -> Headers:
         """See ``Authenticator``. Without a valid credential, runs the plugin once for all waiting requests."""
         if self._credential is None or (self._refresh_at is not None and self._now() >= self._refresh_at):
             await self._fetch()

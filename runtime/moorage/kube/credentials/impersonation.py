@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
-from collections.abc import Mapping
 
-from .access import Access, Authenticator
+from .access import Access, Authenticator, Headers
 
 _USER = "Impersonate-User"
 
@@ -18,7 +17,7 @@ class _As:
         self._inner = authenticator
         self._user = user
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self) -> Headers:
         return {**await self._inner.headers(), _USER: self._user}
 
     def ssl_context(self) -> ssl.SSLContext | None:

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import proxies
-from .access import Access, CredentialsError
+from .access import Access, CredentialsError, server_url
 from .files import WatchedFile
 from .static import StaticAuthenticator
 from .tls import TlsContexts
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SOURCE = "in-cluster"
+NO_SERVER = (
+    "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not name an API server. "
+    "The kubelet sets them; do not overwrite them, or name a kubeconfig"
+)
 
 
 def available(environ: Mapping[str, str]) -> bool:
@@ -29,11 +33,11 @@ def access(environ: Mapping[str, str]) -> Access:
     host = environ.get("KUBERNETES_SERVICE_HOST", "")
     port = environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port.isdigit():
-        raise CredentialsError(
-            f"{SOURCE}: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not name an API server. "
-            "The kubelet sets them; do not overwrite them, or name a kubeconfig"
-        )
-    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        raise CredentialsError(f"{SOURCE}: {NO_SERVER}")
+    try:
+        server = server_url(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
+    except ValueError:
+        raise CredentialsError(f"{SOURCE}: {NO_SERVER}") from None
     token = WatchedFile(SERVICE_ACCOUNT / "token", f"{SOURCE}: token")
     ca = WatchedFile(SERVICE_ACCOUNT / "ca.crt", f"{SOURCE}: CA")
     token.read()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from .access import CredentialsError
+from .access import CredentialsError, Headers
 from .files import Material, content
 from .tls import KeyPair, TlsContexts
 
@@ -34,7 +34,7 @@ class StaticAuthenticator:
         *,
         token: Material | None = None,
         certificate: tuple[Material, Material] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -44,12 +44,10 @@ class StaticAuthenticator:
         self._headers = dict(headers or {})
         self._monotonic = monotonic
         self._last: tuple[bytes, KeyPair | None] | None = None
-        self._bearer: tuple[bytes, Mapping[str, str]] | None = (
-            None  # the token that the headers were made of, and the headers
-        )
+        self._bearer: tuple[bytes, Headers] | None = None  # the token that the headers were made of, and the headers
         self._changed_at = -math.inf
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self) -> Headers:
         """See ``Authenticator``. Reads a token file when it has changed: a few hundred bytes need no thread."""
         token, _ = self._read()
         if self._token is None:

@@ -1,4 +1,4 @@
-"""Opens connections to one server, directly or through an HTTP proxy (CONNECT, RFC 9110 section 9.3.6)."""
+"""Opens connections to one server, directly or through a proxy: HTTP (CONNECT, RFC 9110 section 9.3.6) or SOCKS."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from urllib.parse import unquote, urlsplit
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from moorage.ops import compat
+from moorage.ops.parsing import host_name
 
+from . import socks
 from .parser import BadResponse, ResponseParser, connection_error
 from .sockets import find_dead_peers
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, **dict.fromkeys(socks.SCHEMES, 1080)}
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address of a name is tried in parallel (RFC 8305)."""
 
@@ -35,7 +37,7 @@ class Endpoint:
     """The address of a server or a proxy.
 
     Attributes:
-        scheme: ``http`` or ``https``.
+        scheme: ``http`` or ``https``; of a proxy also ``socks5`` or ``socks5h``.
         host: DNS name or IP address, without brackets.
         port: TCP port.
         authority: host and port as a ``Host`` header has them.
@@ -54,8 +56,8 @@ class Endpoint:
     def of(cls, url: str) -> Endpoint:
         """Parse an absolute, validated URL."""
         parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        shown = f"[{host}]" if ":" in host else host.encode("idna").decode()
+        host = (parts.hostname or "").removesuffix(".")
+        shown = f"[{host}]" if ":" in host else host_name(host)
         suffix = "" if parts.port is None else f":{parts.port}"
         credentials = ""
         if parts.username is not None:
@@ -63,6 +65,17 @@ class Endpoint:
             credentials = f"Basic {base64.b64encode(pair.encode()).decode()}"
         port = parts.port or _PORTS[parts.scheme]
         return cls(parts.scheme, host, port, shown + suffix, parts.path.rstrip("/"), credentials)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User and password of the URL; both empty when it has none."""
+        user, _, password = base64.b64decode(self.credentials.removeprefix("Basic ")).decode().partition(":")
+        return user, password
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it is a SOCKS proxy, which passes on bytes and knows no HTTP."""
+        return self.scheme in socks.SCHEMES
 
 
 class Connector:
@@ -99,6 +112,8 @@ class Connector:
             async with compat.timeout(self._timeout):
                 if self._proxy is None:
                     return await self._direct(self._server, made, tls, server_name)
+                if self._proxy.is_socks:
+                    return await _over(await self._socks(self._proxy), made, tls, server_name)
                 if self._server.scheme == "http":  # the request line names the server, and the proxy forwards it
                     return await self._to_proxy(self._proxy, made, tls)
                 return await self._through(self._proxy, made, tls, server_name)
@@ -112,17 +127,14 @@ class Connector:
     ) -> tuple[P, asyncio.Transport]:
         """Connect to the address that answers first (RFC 8305), as Go does, because one may be unreachable."""
         sock = await start_connection(await _addresses(endpoint), happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY)
-        find_dead_peers(sock)
-        connect = asyncio.get_running_loop().create_connection
+        return await _over(sock, made, tls, name)
+
+    async def _socks(self, proxy: Endpoint) -> socket.socket:
+        server = host_name(self._server.host), self._server.port
         try:
-            if tls is None:
-                bare, protocol = await connect(made, sock=sock)
-                return protocol, bare
-            bare, _ = await connect(asyncio.Protocol, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-        return await _secured(bare, made, tls, name), bare
+            return await socks.connect((proxy.host, proxy.port), proxy.login, server)
+        except OSError as error:
+            raise NotConnected(f"proxy {proxy.host}:{proxy.port}: {_why(error)}") from error
 
     async def _to_proxy(
         self, proxy: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None
@@ -145,6 +157,23 @@ class Connector:
             raise
         lower = compat.ready_for_tls(tunnel.transport)
         return await _secured(lower, made, tls or ssl.create_default_context(), name), bare
+
+
+async def _over(
+    sock: socket.socket, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
+) -> tuple[P, asyncio.Transport]:
+    """Use a socket that is connected. It is closed when that fails."""
+    find_dead_peers(sock)
+    connect = asyncio.get_running_loop().create_connection
+    try:
+        if tls is None:
+            bare, protocol = await connect(made, sock=sock)
+            return protocol, bare
+        bare, _ = await connect(asyncio.Protocol, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return await _secured(bare, made, tls, name), bare
 
 
 async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLContext, name: str) -> P:

@@ -20,7 +20,7 @@ from prometheus_client import Counter
 
 from .. import errors, metrics
 from ..clock import ServerClock
-from ..credentials import Access
+from ..credentials import Access, Headers
 from ..wire import refusals
 from .connector import Connector, Endpoint, NotConnected
 from .parser import PeerGone, Response
@@ -50,7 +50,7 @@ class _Request:
     content_type: str
     accept: str
 
-    def message(self, origin: str, server: Endpoint, credentials: Mapping[str, str]) -> bytes:
+    def message(self, origin: str, server: Endpoint, credentials: Headers) -> bytes:
         """The bytes of the request.
 
         Args:
@@ -63,7 +63,11 @@ class _Request:
         """
         target = origin + server.path + self.path + _query(tuple(self.query.items()) if self.query else ())
         lines = [f"{self.method} {target} HTTP/1.1", f"Host: {server.authority}", *_HEADERS, f"Accept: {self.accept}"]
-        lines += [f"{name}: {value}" for name, value in credentials.items()]
+        lines += [
+            f"{name}: {value}"
+            for name, values in credentials.items()
+            for value in ((values,) if isinstance(values, str) else values)
+        ]
         if self.body is not None:
             lines += (f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}")
         head = "\r\n".join(lines)
@@ -102,8 +106,8 @@ class Transport:
         self._pool = ConnectionPool(self._connector, limit=MAX_CONNECTIONS)
         self._streams: set[Stream] = set()
         self._closed = False
-        # For plain HTTP over a proxy, each request names the server and carries the proxy's credentials.
-        forwarded = proxy is not None and self._server.scheme == "http"
+        # For plain HTTP over an HTTP proxy, each request names the server and carries the proxy's credentials.
+        forwarded = proxy is not None and not proxy.is_socks and self._server.scheme == "http"
         self._origin = f"http://{self._server.authority}" if forwarded else ""
         self._to_proxy = {"Proxy-Authorization": proxy.credentials} if proxy and forwarded and proxy.credentials else {}
 

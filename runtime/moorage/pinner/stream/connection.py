@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
+import re
 from typing import TypeAlias
 
+from moorage.ops import proxies
+from moorage.ops.parsing import Address
 from moorage.protocol import ClientMessage, ProtocolError, ServerMessage, codec, rpc
 from moorage.protocol.rpc import grpc
 
@@ -21,6 +25,7 @@ class Cause(enum.Enum):
     ENDED = "ended"
     UNREACHABLE = "unreachable"
     SILENT = "silent"
+    PROXY = "proxy"
     CERTIFICATE = "certificate"
     UNAUTHENTICATED = "unauthenticated"
     REFUSED = "refused"
@@ -53,11 +58,15 @@ class Connection:
     Args:
         endpoint: the planner.
         shown: what it is shown, and by whom its certificate may be signed.
+
+    Raises:
+        StreamBroken: the proxy in the environment cannot be used.
     """
 
     def __init__(self, endpoint: PlannerEndpoint, shown: Credentials) -> None:
         target = f"dns:///{endpoint.address}"
-        options = rpc.client_options(loopback=endpoint.address.is_loopback)
+        self._proxy = proxy_for(endpoint.address)
+        options = rpc.client_options(proxy=self._proxy.url if self._proxy is not None else "")
         metadata = ((rpc.API_KEY, f"Bearer {shown.key.reveal()}"),) if shown.key is not None else ()
         if endpoint.plaintext:
             self._channel = grpc.aio.insecure_channel(target, options=options)
@@ -92,12 +101,12 @@ class Connection:
             _still_wanted()
             if not isinstance(data, bytes):  # grpc.aio.EOF
                 code, details = await self._call.code(), await self._call.details()
-                raise _broken(code, details or "")
+                raise _broken(code, details or "", self._proxy)
         except TimeoutError:
             raise StreamBroken(Cause.SILENT, f"the planner said nothing for {seconds:g} s") from None
         except grpc.aio.AioRpcError as error:
             _still_wanted()
-            raise _broken(error.code(), error.details() or "") from None
+            raise _broken(error.code(), error.details() or "", self._proxy) from None
         except asyncio.CancelledError:
             _still_wanted()
             raise StreamBroken(Cause.ENDED, "the call was cancelled") from None
@@ -163,11 +172,40 @@ _NOT_HTTP2 = (
 )
 
 
-def _broken(code: grpc.StatusCode, details: str) -> StreamBroken:
+_PROXY_STATUS = re.compile(r"HTTP proxy returned response code (\d+)")
+
+
+def proxy_for(address: Address) -> proxies.Proxy | None:
+    """The proxy through which a planner is asked: GRPC_PROXY, else as for all our connections.
+
+    Raises:
+        StreamBroken: it cannot be used. gRPC knows HTTP proxies that are asked without TLS, and no others.
+    """
+    try:
+        return proxies.find(address.host, address.port, os.environ, before="grpc_proxy", known=(proxies.HTTP,))
+    except proxies.ProxyError as error:
+        raise StreamBroken(
+            Cause.PROXY,
+            f"{error}. gRPC can use no other kind: set GRPC_PROXY for it, or name {address.host} in NO_PROXY",
+        ) from None
+
+
+def _broken(code: grpc.StatusCode, details: str, proxy: proxies.Proxy | None) -> StreamBroken:
     cause = _BY_CODE.get(code, Cause.REFUSED)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         if any(sentence in details for sentence in _HANDSHAKE):
             cause = Cause.CERTIFICATE
         elif any(sentence in details for sentence in _NOT_HTTP2):
             cause = Cause.NO_PLANNER
-    return StreamBroken(cause, f"{code.name}: {details[:500]}" if details else code.name)
+        elif proxy is not None and (status := _PROXY_STATUS.search(details)) is not None:
+            return StreamBroken(Cause.PROXY, refused_by(proxy, int(status[1])))
+    text = f"{code.name}: {details[:500]}" if details else code.name
+    if proxy is not None and cause is Cause.UNREACHABLE:
+        text += f" (through proxy {proxy.where}, {proxy.source})"
+    return StreamBroken(cause, text)
+
+
+def refused_by(proxy: proxies.Proxy, status: int) -> str:
+    """Why a proxy does not connect us, and what to do about it."""
+    hint = "Give user and password in its URL" if status == 407 else "Let it pass, or name the planner in NO_PROXY"
+    return f"proxy {proxy.where} ({proxy.source}) answered HTTP {status}. {hint}"

@@ -86,6 +86,6 @@ def test_proxy_of_the_environment(server: str, no_proxy: str, expected: str | No
 
 
 def test_unusable_proxy_of_the_environment() -> None:
-    with pytest.raises(CredentialsError, match="variable HTTPS_PROXY: proxy socks5://… cannot be used") as caught:
-        from_environment("https://h", {"https_proxy": f"socks5://u:{SECRET}@h"})
+    with pytest.raises(CredentialsError, match="variable https_proxy: proxy ftp://… cannot be used") as caught:
+        from_environment("https://h", {"https_proxy": f"ftp://u:{SECRET}@h"})
     assert SECRET not in str(caught.value)

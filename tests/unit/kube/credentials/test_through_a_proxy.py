@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -19,77 +17,13 @@ from moorage.kube.credentials import load
 from moorage.kube.http.connector import Endpoint
 from moorage.kube.http.stream import StreamLimits
 from moorage.kube.http.transport import Transport
-from moorage.ops import compat
+from tests.unit.kube.credentials.proxying import USER, Socks, proxying, socks
 from tests.unit.kube.credentials.support import Pki, Write
 from tests.unit.kube.credentials.test_over_http import api_server, lab
 from tests.unit.kube.hostile import hostile
 
 LIMITS = StreamLimits(30.0)
 WATCH = {"watch": "true", "resourceVersion": "100"}
-USER = f"Basic {base64.b64encode(b'me:p ss').decode()}"
-
-
-class Proxy:
-    """A proxy on loopback that connects (CONNECT) or forwards requests, and records them."""
-
-    def __init__(self, refusal: bytes = b"") -> None:
-        self.refusal = refusal
-        self.asked: list[str] = []
-        self.port = 0
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open[writer] = asyncio.current_task()
-        with suppress(OSError, EOFError):
-            await self._serve(reader, writer)
-        compat.abort(writer.transport)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.decode())
-        if self.refusal:
-            writer.write(self.refusal)
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
-            return
-        method, target, _ = head.decode().split(" ", 2)
-        place = Endpoint.of(target if method != "CONNECT" else f"http://{target}")
-        there, back = await asyncio.open_connection(place.host, place.port)
-        self._open[back] = None
-        if method == "CONNECT":
-            writer.write(b"HTTP/1.1 200 Connection established\r\nVia: us\r\n\r\n")
-        else:
-            back.write(head.replace(target.encode(), target.partition(place.authority)[2].encode(), 1))
-        await asyncio.gather(pump(reader, back), pump(there, writer))
-
-    async def stop(self) -> None:
-        for writer in self._open:
-            compat.abort(writer.transport)
-        await asyncio.gather(*(task for task in self._open.values() if task is not None))
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while (data := await reader.read(65536)) and not writer.is_closing():
-            writer.write(data)
-            await writer.drain()
-    with suppress(OSError):
-        writer.close()
-        await writer.wait_closed()
-
-
-@asynccontextmanager
-async def proxying(refusal: bytes = b"", tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
-    proxy = Proxy(refusal)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
-        yield proxy
-    finally:
-        await compat.stop_accepting(server.sockets)
-        server.close()
-        await proxy.stop()
 
 
 def hello(request: web.Request) -> Any:
@@ -213,6 +147,59 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing_behind(write: Wr
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert json.loads(await transport.request("GET", "/version"))
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("login", ["", "me:p%20ss@"])
+async def test_a_socks_proxy_passes_on_requests_and_watches(write: Write, pki: Pki, scheme: str, login: str) -> None:
+    async with api_server(pki, hello) as port, socks(Socks(login="me:p ss" if login else "")) as proxy:
+        cluster = lab(port, pki) | {"proxy-url": f"{scheme}://{login}127.0.0.1:{proxy.port}"}
+        cluster |= {"server": f"https://api.example.com:{port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            answer = {"path": "/version?a=b", "host": f"api.example.com:{port}", "proxied": False}
+            for _ in range(3):
+                assert json.loads(await transport.request("GET", "/version", query={"a": "b"})) == answer
+            async with transport.stream("/version", query={"a": "b"}, limits=LIMITS) as found:
+                assert json.loads(await found.body.read()) == answer
+    assert proxy.asked == [f"api.example.com:{port}"] * 2, "the proxy resolves the name"
+
+
+async def test_plain_http_through_a_socks_proxy(write: Write) -> None:
+    async with hostile() as server, socks(Socks()) as proxy:
+        server.store.put("a")
+        cluster = {"server": server.url, "proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            assert await transport.request("GET", "/api/v1/namespaces/ns/pods/a")
+
+
+@pytest.mark.parametrize(
+    ("refusing", "words"),
+    [
+        (Socks(login="me:other"), "Give user and password in the proxy's URL"),
+        (Socks(reply=2), "Connection not allowed by ruleset$"),
+        (Socks(reply=5), "Connection refused by destination host$"),
+        (Socks(garbage=b"HTTP/1.1 400 Bad\r\n\r\n"), "SOCKS version"),
+        (Socks(garbage=b""), "proxy 127.0.0.1:"),
+    ],
+)
+async def test_a_socks_proxy_that_does_not_connect_us_is_quoted(
+    write: Write, pki: Pki, refusing: Socks, words: str
+) -> None:
+    async with socks(refusing) as proxy:
+        cluster = lab(1, pki) | {"proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            with pytest.raises(errors.Unreachable, match=words) as caught:
+                await transport.request("GET", "/version")
+            assert f"no connection to 127.0.0.1:1: proxy 127.0.0.1:{proxy.port}: " in str(caught.value)
+
+
+async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) -> None:
+    async with socks(Socks()) as proxy:
+        pass
+    cluster = lab(1, pki) | {"proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
+    async with Transport(load(write({}, cluster))) as transport:
+        with pytest.raises(errors.Unreachable, match=f"proxy 127.0.0.1:{proxy.port}: Connection refused"):
+            await transport.request("GET", "/version")
 
 
 @pytest.mark.parametrize(

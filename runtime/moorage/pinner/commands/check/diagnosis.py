@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import socket
 import ssl
 from dataclasses import dataclass
 
+from moorage.kube.http.connector import Connector, Endpoint
 from moorage.ops import compat
 from moorage.ops.parsing import Address
-from moorage.pinner.stream.connection import Cause, StreamBroken
+from moorage.ops.proxies import Proxy
+from moorage.pinner.stream.connection import Cause, StreamBroken, proxy_for
 from moorage.pinner.stream.credentials import Credentials
 from moorage.pinner.stream.endpoint import PlannerEndpoint
 
 NO_WELCOME = Cause.MALFORMED
 _SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(\..+)?")
-_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC reads them (core/ext/filters/http/client_channel)
 # OpenSSL, include/openssl/x509_vfy.h
 _OTHER_NAME = {62, 64}
 _OUT_OF_TIME = {9, 10}
@@ -57,6 +57,8 @@ async def broken(way: Way, shown: Credentials, end: StreamBroken) -> str:
     match end.cause:
         case Cause.UNREACHABLE | Cause.SILENT | Cause.ENDED:
             return await _unreachable(way, str(end))
+        case Cause.PROXY:
+            return str(end)
         case Cause.CERTIFICATE:
             return await _certificate(way, shown, str(end))
         case Cause.UNAUTHENTICATED:
@@ -75,29 +77,55 @@ async def broken(way: Way, shown: Credentials, end: StreamBroken) -> str:
 
 async def _unreachable(way: Way, said: str) -> str:
     address = way.endpoint.address
+    proxy = proxy_for(address)
+    if proxy is not None:
+        return await _unreachable_through(proxy, way, said)
     unresolved = await _unresolved(way)
     if unresolved:
         return unresolved
-    proxy = "" if address.is_loopback else next((name for name in _PROXIES if os.environ.get(name)), "")
-    through = f". It is asked through the proxy in {proxy}; what needs none goes into no_proxy" if proxy else ""
     try:
         async with asyncio.timeout(way.timeout):
             _, writer = await asyncio.open_connection(address.host, address.port)
     except TimeoutError:
         return (
             f"{address} does not answer within {way.timeout:g} s: something on the way drops what is sent there. Look "
-            f"for a NetworkPolicy or firewall, and at the address{through}"
+            f"for a NetworkPolicy or firewall, and at the address"
         )
     except ConnectionRefusedError:
         service = _SERVICE.fullmatch(address.host)
         whose = f"no pod of Service {service[1]} is ready" if service else "nothing listens there"
-        return f"{address} refuses connections: {whose}. Look at the planner's pods and their logs{through}"
+        return f"{address} refuses connections: {whose}. Look at the planner's pods and their logs"
     except OSError as error:
-        return f"{address} cannot be reached: {error.strerror or error}. Look at the address and the network{through}"
+        return f"{address} cannot be reached: {error.strerror or error}. Look at the address and the network"
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log{through}"
+    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log"
+
+
+async def _unreachable_through(proxy: Proxy, way: Way, said: str) -> str:
+    """Likewise, of a planner that is asked through a proxy, which also resolves its name."""
+    address = way.endpoint.address
+    through = f"It is asked through the proxy in the {proxy.source}; what needs none goes into NO_PROXY"
+    tls = _context(None)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    try:
+        compat.abort(await _tunnel(proxy, way, tls))
+    except OSError as error:
+        return f"{error}. {through}"
+    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log. {through}"
+
+
+async def _tunnel(proxy: Proxy, way: Way, tls: ssl.SSLContext) -> asyncio.Transport:
+    """Connect to the planner through a proxy, and return the connection below TLS.
+
+    Raises:
+        NotConnected: it does not succeed; its cause has the error of TLS.
+    """
+    address = way.endpoint.address
+    connector = Connector(Endpoint.of(f"https://{address}"), Endpoint.of(proxy.url), timeout=way.timeout)
+    _, transport = await connector.open(asyncio.Protocol, tls, address.host)
+    return transport
 
 
 async def _unresolved(way: Way) -> str:
@@ -151,9 +179,7 @@ async def _certificate(way: Way, shown: Credentials, said: str) -> str:
     address, file = way.endpoint.address, way.endpoint.ca_file
     try:
         async with asyncio.timeout(way.timeout):
-            tls = _context(shown.authorities)
-            _, writer = await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=address.host)
-        compat.abort(writer.transport)  # a goodbye could take half a minute
+            await _try_certificate(way, _context(shown.authorities))
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in _OTHER_NAME:
             return (
@@ -170,6 +196,23 @@ async def _certificate(way: Way, shown: Credentials, said: str) -> str:
         f"the planner's certificate at {address} comes from none of {believed}: {said}. Give the pinner the authority "
         "of that planner (planner.caSecretRef; of the chart moorage-planner: ca.crt in Secret moorage-planner-client)"
     )
+
+
+async def _try_certificate(way: Way, tls: ssl.SSLContext) -> None:
+    """Connect as the pinner does, and close the connection.
+
+    Raises:
+        OSError: it does not succeed; SSLCertVerificationError when the certificate is not believed.
+    """
+    address, proxy = way.endpoint.address, proxy_for(way.endpoint.address)
+    if proxy is None:
+        _, writer = await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=address.host)
+        compat.abort(writer.transport)  # a goodbye could take half a minute
+        return
+    try:
+        compat.abort(await _tunnel(proxy, way, tls))
+    except OSError as error:
+        raise error.__cause__ or error from None
 
 
 def _context(authorities: bytes | None) -> ssl.SSLContext:

@@ -246,16 +246,6 @@ async def test_what_is_dropped_on_the_way(monkeypatch: pytest.MonkeyPatch) -> No
     assert "https_proxy" not in said, "loopback is never asked through a proxy"
 
 
-async def test_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://user:password@proxy.example.com:3128")
-    port = unused_port()
-    resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
-    said = await explained(PlannerEndpoint(address=Address("planner.example.com", port)))
-    assert said.endswith("It is asked through the proxy in https_proxy; what needs none goes into no_proxy")
-    assert "password" not in said
-
-
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
