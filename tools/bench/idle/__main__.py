@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -85,7 +86,8 @@ def _measure(arguments: argparse.Namespace, sizes: list[Json]) -> None:
     binaries(["demo", "kwok"])
     for nodes in arguments.nodes:
         logs = _LOGS / str(nodes)
-        logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.mkdir(parents=True)
         size = Size(
             nodes=nodes,
             pods_each=arguments.pods,
