@@ -52,7 +52,9 @@ def b64(data: bytes) -> str:
 
 
 async def authorization(access: Access) -> str | None:
-    return (await access.authenticator.headers()).get("Authorization")
+    found = (await access.authenticator.headers()).get("Authorization")
+    assert not isinstance(found, tuple)
+    return found
 
 
 def script(path: Path, body: str) -> Path:
