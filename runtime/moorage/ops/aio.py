@@ -46,6 +46,9 @@ def run(
     """
     import uvloop  # imported here, so that `moorage --help` need not load it
 
+    from . import memory
+
+    memory.give_back()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     with _runner(uvloop.new_event_loop) as runner:
         supervisor = _Supervisor(runner.get_loop(), grace)
