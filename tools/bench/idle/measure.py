@@ -26,6 +26,8 @@ _SAMPLE = 5.0
 _TOLD = 60.0
 _QUIET = 20.0
 """Seconds without a write of ours after which the programs have settled."""
+_CYCLES = 100.0
+"""Seconds after the start during which programs still work: the evictor's second cycle sees what has started."""
 _PATIENCE = 300.0
 _API_SERVER, _ETCD = "kube-apiserver", "etcd"
 
@@ -160,6 +162,7 @@ async def _settled(cluster: ClusterHandle, programs: Programs) -> dict[str, Prog
     """Wait until all programs are ready, a pinner leads, and nobody writes. Returns the programs by their titles."""
     end = time.monotonic() + _PATIENCE
     names = [each.pod for each in programs.running]
+    await asyncio.sleep(_CYCLES - _QUIET)
     while time.monotonic() < end:
         mark = Mark.now(cluster.audit_log)
         await asyncio.sleep(_QUIET)
