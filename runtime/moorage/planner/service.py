@@ -135,7 +135,8 @@ class Planner:
         """Start the server, and serve the first plan."""
         await self.server.start()
         await self._take(first)
-        self._start(self._refresh(), "view")
+        if self._view.live:  # lines need no refresh, and four wake-ups a second are half of an idle planner's CPU
+            self._start(self._refresh(), "view")
         if self._settings.once:
             self._start(self._finished(), "once")
 

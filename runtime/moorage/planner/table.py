@@ -68,6 +68,8 @@ class TableView:
         console: the terminal; for tests.
     """
 
+    live = True
+
     def __init__(
         self, store: InstructionStore, pinners: Callable[[], list[str]], console: Console | None = None
     ) -> None:

@@ -18,7 +18,13 @@ from .stage import Stage
 
 
 class View(Protocol):
-    """Receives the events, in order."""
+    """Receives the events, in order.
+
+    Attributes:
+        live: whether ``refresh`` must be called at intervals.
+    """
+
+    live: bool
 
     def serving(self, plan: Plan) -> None:
         """A plan is served."""
@@ -55,6 +61,8 @@ class LinesView:
         store: the instructions, for the counts at the end.
         out: the stream to write to.
     """
+
+    live = False
 
     def __init__(self, store: InstructionStore, out: TextIO) -> None:
         self._store = store

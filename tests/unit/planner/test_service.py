@@ -350,6 +350,23 @@ def test_the_table_stays_on_the_terminal_with_what_was_not_done() -> None:
     assert "not done: something" in out.getvalue()
 
 
+@pytest.mark.parametrize("live", [True, False])
+async def test_only_a_live_view_is_refreshed(live: bool, tmp_path: Path) -> None:
+    """A view that only writes lines needs no wake-ups."""
+    out = io.StringIO()
+    view = LinesView(_answered(), out)
+    view.live = live
+    planner = Planner(_settings(_plan(tmp_path, NAMED)), view=view)
+    task = asyncio.create_task(planner.run())
+    try:
+        await eventually(lambda: bool(_events(out.getvalue(), "serving")))
+        await asyncio.sleep(0)
+        assert ("planner view" in {each.get_name() for each in asyncio.all_tasks()}) is live
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 def test_lines_are_for_programs() -> None:
     out = io.StringIO()
     view = LinesView(_answered(), out)
