@@ -60,6 +60,7 @@ HEAVY = {
     "msgspec",
     "numpy",
     "prometheus_client",
+    "python_socks",
     "rich",
     "uvloop",
     "yaml",
@@ -110,6 +111,7 @@ main({[command, "--help"] if command else ["--help"]})
 def test_a_program_loads_what_it_needs(module: str, needless: set[str]) -> None:
     found = loaded(f"import {module}")
     assert "msgspec" in found
+    assert "python_socks" not in found, "it is for clusters behind such a proxy"
     assert not needless & found
 
 
