@@ -50,12 +50,13 @@ async def serve(visit: Visit) -> None:
     await visit.stay()
 
 
+@pytest.mark.parametrize("form", ["http://{}", "http://{}/", "{}"])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "GRPC_PROXY", "grpc_proxy"])
 async def test_one_reading_for_the_stream_and_the_api_server(
-    variable: str, environment: pytest.MonkeyPatch, tmp_path: Path, theirs: Authority
+    variable: str, form: str, environment: pytest.MonkeyPatch, tmp_path: Path, theirs: Authority
 ) -> None:
     async with scripted(serve, credentials=theirs.credentials) as server, proxying() as proxy:
-        environment.setenv(variable, f"http://me:p%20ss@127.0.0.1:{proxy.port}")
+        environment.setenv(variable, form.format(f"me:p%20ss@127.0.0.1:{proxy.port}"))
         environment.setenv("NO_PROXY", "10.0.0.0/8,.svc,other.example.com")
         environment.setenv("no_proxy", HOST)  # gRPC's own reading
         there = endpoint(tmp_path, theirs, server.port)
