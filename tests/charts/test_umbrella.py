@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from moorage.files import umbrella
 from moorage.files.converting import convert
 from moorage.files.yamlfile import parse
 from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations_of, notes, refusal, render
@@ -104,3 +105,30 @@ def test_every_key_is_judged(values: Values, named: str) -> None:
     said = refusal(UMBRELLA, values)
     assert "values don't meet the specifications of the schema" in said
     assert named in said
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dryRun": False},
+        {EVICTOR: {"cycleInterval": "often"}},
+        {EVICTOR: {"enabled": "no"}},
+        {EVICTOR: False},
+        {"global": {"imagePullSecrets": "x"}},
+        {"global": []},
+        {PLANNER: {"plan": {"nodes": {}}}},
+    ],
+)
+def test_what_helm_refuses_moorage_validate_refuses(values: Values) -> None:
+    assert refusal(UMBRELLA, values)
+    assert umbrella.mistakes(parse("values.yaml", yaml.safe_dump(values).encode()))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, GLOBAL, {"tags": {"a": True}}, {"global": {"theirs": 1}}, {EVICTOR: {"dryRun": False, "enabled": True}}],
+)
+def test_what_helm_takes_moorage_validate_takes(values: Values) -> None:
+    given = values if values is not GLOBAL else {"global": GLOBAL}
+    assert render(UMBRELLA, given).objects
+    assert umbrella.mistakes(parse("values.yaml", yaml.safe_dump(given).encode())) == []

@@ -26,6 +26,15 @@ SAME = (
 )
 
 
+_HEADER = re.compile(rb"\A(\xef\xbb\xbf)?(USER-SUPPLIED|COMPUTED) VALUES:[ \t]*(?=\r?\n|\Z)")
+"""What `helm get values` writes above the values, unless it is given ``-o yaml``."""
+
+
+def without_header(data: bytes) -> bytes:
+    """A file without the line that `helm get values` writes above it; the other lines keep their numbers."""
+    return _HEADER.sub(b"#", data)
+
+
 def schema_of(chart: str) -> Schema:
     """The schema of a chart's values."""
     return schemas.load(_path(chart))

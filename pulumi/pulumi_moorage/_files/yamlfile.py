@@ -72,21 +72,43 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
     """
     if len(data) > max_bytes:
         raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
-    root, further = _compose(name, data)
+    documents = _compose(name, data)
     builder = _Builder(merge=merge)
-    value = builder.build(root, ()) if root is not None else None
-    if further is not None:
+    value = builder.build(documents[0], ()) if documents else None
+    if len(documents) > 1:
         sentence = (
             "another document begins here; only the first of a file is read, put the rest into files of their own"
         )
-        builder.mistakes.append(Mistake(further.start_mark.line + 1, sentence, further.start_mark.column + 1))
+        mark = documents[1].start_mark
+        builder.mistakes.append(Mistake(mark.line + 1, sentence, mark.column + 1))
     if builder.mistakes:
         raise FileMistakes(name, builder.mistakes)
     return Document(value, builder.locations)
 
 
-def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """The first document, and the next one that is not empty."""
+def parse_each(name: str, data: bytes, *, max_bytes: int = MAX_BYTES) -> list[tuple[Document, list[Mistake]]]:
+    """Parse a YAML file that may have several documents: each, and what is wrong in it.
+
+    Args:
+        name: the file's name, for messages.
+        data: its content, UTF-8.
+        max_bytes: a larger file is refused without parsing.
+
+    Raises:
+        FileMistakes: the file cannot be parsed.
+    """
+    if len(data) > max_bytes:
+        raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
+    found = []
+    for node in _compose(name, data):
+        builder = _Builder(merge=True)
+        value = builder.build(node, ())
+        found.append((Document(value, builder.locations), builder.mistakes))
+    return found
+
+
+def _compose(name: str, data: bytes) -> list[yaml.Node]:
+    """The first document, and those after it that are not empty."""
     try:
         documents = list(yaml.compose_all(data.decode("utf-8-sig"), Loader=_Loader))
     except UnicodeDecodeError as error:
@@ -109,8 +131,7 @@ def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None
         raise FileMistakes(name, [Mistake(line, sentence, len(before) - before.rfind("\n"))]) from error
     except yaml.YAMLError as error:
         raise FileMistakes(name, [Mistake(0, f"not YAML: {error}")]) from error
-    further = next((node for node in documents[1:] if node.tag != "tag:yaml.org,2002:null"), None)
-    return (documents[0] if documents else None), further
+    return [node for index, node in enumerate(documents) if index == 0 or node.tag != "tag:yaml.org,2002:null"]
 
 
 class _TooMuchError(Exception):

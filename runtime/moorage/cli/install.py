@@ -107,7 +107,8 @@ def command(settings: InstallSettings, step: Step) -> list[str]:
     """A step as Helm takes it, word by word."""
     words = ["helm", "upgrade", *(["--install"] if step.installs else []), step.release]
     words += [f"{settings.charts.rstrip('/')}/{step.chart}", "-n", settings.namespace]
-    words += ["--create-namespace"] if step.installs else ["--reset-then-reuse-values"]
+    words += ["--create-namespace"] if step.installs else []
+    words += ["--reset-then-reuse-values"]  # of a new release, too: whoever runs the same command again loses no value
     words += [f"--kubeconfig={settings.kubeconfig}"] if settings.kubeconfig else []
     words += [f"--kube-context={settings.context}"] if settings.context else []
     for key, value in step.values.items():
@@ -148,7 +149,7 @@ def _comment(text: str) -> Iterator[str]:
 
 def _folded(words: list[str]) -> str:
     """A command with each value on a line of its own."""
-    return shlex.join(words).replace(" --set ", " \\\n  --set ")
+    return shlex.join(words).replace(" --set", " \\\n  --set")
 
 
 def as_json(settings: InstallSettings, server: str, plan: Plan) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from moorage.files import CHARTS
+from moorage.files import CHARTS, UMBRELLA
 
 from .frame import add_output
 from .parser import WRONG_USAGE, Parser, make
@@ -30,13 +30,15 @@ def parser(prog: str) -> Parser:
     description = (
         "Lists mistakes in files, each with line and column, what is allowed, and what may have been meant.\n"
         "Checks values as Helm and the charts check them. Installs nothing and contacts no cluster.\n"
-        "Values may stand below the name of a chart, in a HelmRelease of Flux, or in an Application of Argo CD.\n"
-        "Rules may stand in what kubectl gets."
+        "Values may stand below the name of a chart, and in files of Flux, Argo CD, kustomize, Helmfile, Rancher and\n"
+        "Pulumi; also beside other documents.\n"
+        "Rules may stand in what kubectl gets and applies."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("kind", choices=KINDS, help="what the files are: values, rules or plan")
     made.add_argument("files", nargs="+", metavar="FILE", help="a YAML or JSON file; - is standard input")
-    made.add_argument("--chart", choices=CHARTS, help="whose values they are; unset: told by keys only one chart has")
+    unset = "unset: told by keys that only one chart has"
+    made.add_argument("--chart", choices=(*CHARTS, UMBRELLA), help=f"whose values they are; {unset}")
     add_output(made)
     return made
 

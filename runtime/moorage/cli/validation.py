@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from moorage.files import CHARTS, holders, rules, values
+from moorage.files import CHARTS, UMBRELLA, holders, languages, rules, umbrella, values
 from moorage.files.mistakes import FileMistakes, Mistake, Path, dotted
-from moorage.files.yamlfile import Document, parse
+from moorage.files.yamlfile import Document, parse, parse_each
 
 from .reading import Unreadable, read
 
+PLANNER = "moorage-planner"
 MISTAKES = 1
 UNREADABLE = 2
 
@@ -72,21 +73,60 @@ def _look(report: Report, name: str, check: Callable[[Report, bytes], None]) -> 
 
 
 def _values(report: Report, data: bytes, *, chart: str | None) -> None:
-    document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
-    found = holders.holder(document)
-    if found is None:
-        report.chart = _values_at(report, chart, document, ())
+    data = values.without_header(data)
+    parsed = _parsed(report, data)
+    held = [(found, each, wrong) for each, wrong in parsed if (found := holders.holder(each)) is not None]
+    if not held:
+        document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
+        report.chart = _values_at(report, chart, document, ()) or None
         return
-    if not found.held:
-        raise _Unusable(f"is {found.kind}, and has no values in it")
-    charts = [_values_held(report, chart, document, each) for each in found.held]
-    report.chart = f"{', '.join(charts)}, in {found.kind}"
-    report.notes += [document.mistake(path, f"{path[-1]}: is not checked") for path in found.unseen]
+    report.mistakes += [each for _, _, wrong in held for each in wrong]
+    if not report.mistakes:
+        report.chart = _values_of_tools(report, chart, [(found, document) for found, document, _ in held])
+
+
+def _parsed(report: Report, data: bytes) -> list[tuple[Document, list[Mistake]]]:
+    """The documents of a file, unless it is in a language that only looks like YAML."""
+    try:
+        parsed = parse_each(report.file, data, max_bytes=values.MAX_BYTES)
+        broken = any(isinstance(each.value, str) or wrong for each, wrong in parsed)
+    except FileMistakes:
+        if why := languages.other(data):
+            raise _Unusable(why) from None
+        raise
+    if broken and (why := languages.other(data)):
+        raise _Unusable(why)
+    return parsed
+
+
+def _values_of_tools(report: Report, chart: str | None, found: list[tuple[holders.Holder, Document]]) -> str:
+    """Check values in files of other tools. Returns the charts, and whose files they are."""
+    if not any(tool.held or tool.unseen for tool, _ in found):
+        raise _Unusable(f"is {found[0][0].kind}, and has no values for a chart of Moorage in it")
+    said, others = [], []
+    for tool, document in found:
+        charts: dict[str, None] = {}
+        for each in tool.held:
+            try:
+                charts[_values_held(report, chart, document, each)] = None
+            except _Unusable as error:  # another chart's, unless there is nothing else
+                others.append(error)
+        said += [f"{', '.join(filter(None, charts)) or 'no chart'}, in {tool.kind}"] if charts else []
+        report.notes += [document.mistake(path, f"{_last(path)}: is not checked") for path in tool.unseen]
+    if others and not said:
+        raise others[0]
+    return "; ".join(dict.fromkeys(said)) or f"no chart, in {found[0][0].kind}"
+
+
+def _last(path: Path) -> str:
+    return next((each for each in reversed(path) if isinstance(each, str)), "")
 
 
 def _values_held(report: Report, chart: str | None, document: Document, held: holders.Held) -> str:
     """Check values in a file of another tool. Returns the chart that they are for."""
     chart = chart or held.chart
+    if held.is_list:
+        return _values_at(report, chart, holders.as_values(document, held), held.path)
     below = document.below(*held.path)
     if not held.is_text:
         return _values_at(report, chart, below, held.path)
@@ -107,21 +147,48 @@ def _values_held(report: Report, chart: str | None, document: Document, held: ho
 
 def _values_at(report: Report, chart: str | None, document: Document, at: Path) -> str:
     """Check the values at a place of the file, of one chart or of one around it. Returns the chart."""
+    if chart == UMBRELLA or (chart is None and umbrella.recognises(document)):
+        _values_of_umbrella(report, document, at)
+        return UMBRELLA
+    if document.value in (None, {}):
+        return chart or ""  # it sets nothing, in whatever chart
     parts = values.parts(document)
     if (known := chart or values.guess(document)) is not None:
         _values_of(report, known, document, at)
         _say_where_dependencies_are(report, parts, at)
         return known
     if not parts:
-        raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
+        raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join((*CHARTS, UMBRELLA))}")
     for path, each in parts.items():
         _values_of(report, each, document.below(*path), (*at, *path))
+        report.notes = list(umbrella.without_switch(report.notes, (*at, *path)))
+    report.notes += _like_parts(document, parts, at)
     for name in {path[0] for path in parts if len(path) > 1 and not report.mistakes}:
         sentence = (
             f"{name}: nests as the closed umbrella does; moorage convert values makes values of the chart moorage of it"
         )
         report.notes.append(document.mistake((name,), sentence)._replace(path=(*at, name)))
     return ", ".join(f"{each} (below {dotted((*at, *path))})" for path, each in parts.items())
+
+
+def _like_parts(document: Document, parts: Mapping[Path, str], at: Path) -> Iterable[Mistake]:
+    """Keys of a chart around ours that look like a part's name, and hold values that nobody reads then."""
+    names = [path[0] for path in parts if len(path) == 1]
+    for key in document.value if names else ():
+        near = umbrella.part_like(key) if key not in names else None
+        if near is not None:
+            yield document.mistake((key,), f"{key}: is not checked; did you mean {near}?")._replace(path=(*at, key))
+
+
+def _values_of_umbrella(report: Report, document: Document, at: Path) -> None:
+    """Check the values of the chart that has ours as its parts."""
+    found = umbrella.mistakes(document)
+    report.mistakes += [each._replace(path=(*at, *each.path)) for each in found]
+    if found or not document.value:
+        return
+    report.notes += [each._replace(path=(*at, *each.path)) for each in umbrella.notes(document)]
+    if document.value.get(PLANNER):
+        _plan_in(report, document.below(PLANNER), (*at, PLANNER))
 
 
 def _values_of(report: Report, chart: str, document: Document, at: Path) -> None:
@@ -135,13 +202,20 @@ def _values_of(report: Report, chart: str, document: Document, at: Path) -> None
     if mistakes:
         return
     report.notes += placed(values.notes(chart, document))
-    if chart == "moorage-planner" and document.value and document.value.get("plan"):
-        from moorage.planner import planfile
+    if chart == PLANNER:
+        _plan_in(report, document, at)
 
-        try:
-            planfile.of_document("plan", document.below("plan"), digest="")
-        except FileMistakes as error:
-            report.mistakes += [each._replace(path=(*at, "plan", *each.path)) for each in error.mistakes]
+
+def _plan_in(report: Report, document: Document, at: Path) -> None:
+    """Check the plan in a planner's values."""
+    if not isinstance(document.value, Mapping) or not document.value.get("plan"):
+        return
+    from moorage.planner import planfile
+
+    try:
+        planfile.of_document("plan", document.below("plan"), digest="")
+    except FileMistakes as error:
+        report.mistakes += [each._replace(path=(*at, "plan", *each.path)) for each in error.mistakes]
 
 
 def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str], at: Path) -> None:
@@ -157,6 +231,14 @@ def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str], at: P
 
 
 def _rules(report: Report, data: bytes) -> None:
+    several = parse_each(report.file, data, max_bytes=rules.MAX_BYTES)
+    about = [each for each in several if rules.are_in(each[0])]
+    if len(several) > 1 and about:  # with other objects, as kubectl applies them
+        for document, wrong in about:
+            found = wrong or rules.mistakes(document)
+            report.mistakes += found
+            report.notes += [] if found else rules.notes(document)
+        return
     document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True)
     report.mistakes = rules.mistakes(document)
     report.notes = [] if report.mistakes else list(rules.notes(document))

@@ -1,13 +1,15 @@
-"""Files of other tools that hold values of a chart: a HelmRelease of Flux, an Application of Argo CD."""
+"""Files of other tools that hold values of a chart: of Flux, Argo CD, kustomize, Helmfile, Rancher and Pulumi."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from . import CHARTS
+import yaml
+
+from . import CHARTS, UMBRELLA
 from .mistakes import Path
-from .yamlfile import Document
+from .yamlfile import Document, Location
 
 
 class Held(NamedTuple):
@@ -15,13 +17,15 @@ class Held(NamedTuple):
 
     Attributes:
         path: where they stand.
-        chart: one of ``CHARTS``, when the file names it.
+        chart: one of ``CHARTS`` or ``UMBRELLA``, when the file names it.
         is_text: whether they are one text instead of a map.
+        is_list: whether they are a list of names and values, as Helm's ``--set`` takes them.
     """
 
     path: Path
     chart: str | None
-    is_text: bool
+    is_text: bool = False
+    is_list: bool = False
 
 
 class Holder(NamedTuple):
@@ -41,37 +45,81 @@ class Holder(NamedTuple):
 def holder(document: Document) -> Holder | None:
     """What tool a file is for; None when it is no file of these.
 
-    The fields are those of Flux's ``helm.toolkit.fluxcd.io/v2`` and Argo CD's ``argoproj.io/v1alpha1``.
+    The fields are those of Flux's ``helm.toolkit.fluxcd.io/v2``, Argo CD's ``argoproj.io/v1alpha1``, kustomize's
+    ``helmCharts``, Helmfile's ``releases``, Rancher's ``helm.cattle.io/v1`` and Fleet, and Pulumi's ``resources``.
     """
-    kind = _get(document.value, "kind")
-    group = str(_get(document.value, "apiVersion")).partition("/")[0]
-    match group, kind:
-        case "helm.toolkit.fluxcd.io", "HelmRelease":
-            return _of_flux(document.value)
-        case "argoproj.io", "Application":
-            return _of_argo(document.value, ("spec",), "an Application of Argo CD")
-        case "argoproj.io", "ApplicationSet":
-            return _of_argo(document.value, ("spec", "template", "spec"), "an ApplicationSet of Argo CD")
+    value = document.value
+    group, kind = str(_get(value, "apiVersion")).partition("/")[0], _get(value, "kind")
+    known = _KINDS.get((group, kind)) or _KINDS.get(("", kind))
+    if known is not None:
+        return known(value)
+    if isinstance(_get(value, "helmCharts"), list):
+        return _of_kustomize(value)
+    if isinstance(_get(value, "releases"), list):
+        return _of_helmfile(value)
+    if isinstance(_get(value, "helm", "chart"), str):
+        return _of_fleet(value)
+    if isinstance(value, Mapping) and value and value.keys() <= _SETS:
+        return _of_sets(value)
+    if isinstance(_get(value, "resources"), Mapping) and _get(value, "runtime") == "yaml":
+        return _of_pulumi(value)
     return None
+
+
+def as_values(document: Document, held: Held) -> Document:
+    """A list of names and values as Helm makes values of them (``pkg/strvals``).
+
+    Args:
+        document: the file.
+        held: where the list stands.
+    """
+    result: dict[str, Any] = {}
+    locations: dict[Path, Location] = {(): document.location(held.path)}
+    for index, entry in enumerate(document.below(*held.path).value):
+        name, given = _get(entry, "name"), _get(entry, "value")
+        if not isinstance(name, str):
+            continue
+        *above, last = name.split(".")
+        inside = result
+        for depth, key in enumerate(above, 1):
+            inner = inside.setdefault(key, {})
+            inside = inner if isinstance(inner, dict) else inside
+            locations[tuple(above[:depth])] = document.location((*held.path, index))
+        is_text = _get(entry, "forceString") is True or _get(entry, "type") == "string" or not isinstance(given, str)
+        inside[last] = given if is_text else _typed(given)
+        locations[(*above, last)] = document.location((*held.path, index))
+    return Document(result, locations)
+
+
+def _typed(text: str) -> Any:
+    """A text as ``--set`` reads it: only true, false, null and whole numbers are not texts."""
+    if text in ("true", "false", "null"):
+        return yaml.safe_load(text)
+    return int(text) if text.isdecimal() and (text == "0" or text[0] != "0") else text
 
 
 def _of_flux(value: Any) -> Holder:
     chart = _known(_get(value, "spec", "chart", "spec", "chart"))
-    held = [Held(("spec", "values"), chart, is_text=False)] if _get(value, "spec", "values") is not None else []
-    unseen: list[Path] = [("spec", "valuesFrom")] if _get(value, "spec", "valuesFrom") else []
-    return Holder("a HelmRelease of Flux", held, unseen)
+    return Holder(
+        "a HelmRelease of Flux", _maps(value, ("spec", "values"), chart), _there(value, ("spec", "valuesFrom"))
+    )
 
 
-def _of_argo(value: Any, at: Path, kind: str) -> Holder:
-    found = Holder(kind, [], [])
-    for path, source in _sources(value, at):
-        chart = _known(_get(source, "chart") or str(_get(source, "path") or "").rstrip("/").rpartition("/")[2])
-        for key in ("valuesObject", "values"):
-            given = _get(source, "helm", key)
-            if isinstance(given, str | Mapping):
-                found.held.append(Held((*path, "helm", key), chart, is_text=isinstance(given, str)))
-        found.unseen.extend((*path, "helm", key) for key in ("valueFiles", "parameters") if _get(source, "helm", key))
-    return found
+def _of_argo(at: Path, kind: str) -> Callable[[Any], Holder]:
+    def made(value: Any) -> Holder:
+        found = Holder(kind, [], [])
+        for path, source in _sources(value, at):
+            chart = _known(_get(source, "chart") or str(_get(source, "path") or "").rstrip("/"))
+            for key in ("valuesObject", "values"):
+                given = _get(source, "helm", key)
+                if isinstance(given, str | Mapping):
+                    found.held.append(Held((*path, "helm", key), chart, is_text=isinstance(given, str)))
+            if isinstance(_get(source, "helm", "parameters"), list):
+                found.held.append(Held((*path, "helm", "parameters"), chart, is_list=True))
+            found.unseen.extend((*path, "helm", key) for key in ("valueFiles",) if _get(source, "helm", key))
+        return found
+
+    return made
 
 
 def _sources(value: Any, at: Path) -> Iterator[tuple[Path, Any]]:
@@ -83,11 +131,108 @@ def _sources(value: Any, at: Path) -> Iterator[tuple[Path, Any]]:
         yield (*at, "sources", index), each
 
 
+def _of_kustomize(value: Any) -> Holder:
+    found = Holder("a kustomization with Helm charts", [], [])
+    for index, each in _ours(value["helmCharts"], "name"):
+        path: Path = ("helmCharts", index)
+        found.held.extend(_maps(value, (*path, "valuesInline"), _known(each["name"])))
+        for key in ("valuesFile", "additionalValuesFiles"):
+            found.unseen.extend(_there(value, (*path, key)))
+    return found
+
+
+def _of_generator(value: Any) -> Holder:
+    chart = _known(_get(value, "chartName") or _get(value, "name"))
+    held = [each for key in ("valuesInline", "values") for each in _maps(value, (key,), chart)]
+    return Holder("a HelmChartInflationGenerator of kustomize", held, _there(value, ("valuesFile",)))
+
+
+def _of_helmfile(value: Any) -> Holder:
+    found = Holder("a Helmfile", [], [])
+    for index, each in _ours(value["releases"], "chart"):
+        chart, path = _known(each["chart"]), ("releases", index)
+        given = each.get("values")
+        for number, inner in enumerate(given if isinstance(given, list) else ()):
+            if isinstance(inner, Mapping):
+                found.held.append(Held((*path, "values", number), chart))
+            else:
+                found.unseen.append((*path, "values", number))
+        if isinstance(each.get("set"), list):
+            found.held.append(Held((*path, "set"), chart, is_list=True))
+    return found
+
+
+def _of_rancher(value: Any) -> Holder:
+    chart = _known(_get(value, "spec", "chart") or _get(value, "metadata", "name"))
+    found = Holder(f"a {value['kind']} of Rancher", _maps(value, ("spec", "values"), chart), [])
+    if isinstance(_get(value, "spec", "valuesContent"), str):
+        found.held.append(Held(("spec", "valuesContent"), chart, is_text=True))
+    found.unseen.extend(path for key in ("set", "valuesSecrets") for path in _there(value, ("spec", key)))
+    return found
+
+
+def _of_fleet(value: Any) -> Holder:
+    held = _maps(value, ("helm", "values"), _known(value["helm"]["chart"]))
+    unseen = [path for key in ("valuesFiles", "valuesFrom") for path in _there(value, ("helm", key))]
+    return Holder("a fleet.yaml of Rancher", held, unseen)
+
+
+def _of_pulumi(value: Any) -> Holder:
+    found = Holder("a program of Pulumi", [], [])
+    for name, each in value["resources"].items():
+        if str(_get(each, "type")).startswith("kubernetes:helm.sh/"):
+            chart = _known(_get(each, "properties", "chart"))
+            found.held.extend(_maps(value, ("resources", name, "properties", "values"), chart))
+            found.unseen.extend(_there(value, ("resources", name, "properties", "valueYamlFiles")))
+    return found
+
+
+_SETS = frozenset({"set", "set_sensitive", "set_list"})
+"""Terraform's arguments of a ``helm_release``, as people copy them."""
+
+
+def _of_sets(value: Any) -> Holder:
+    held = [Held((key,), None, is_list=True) for key, given in value.items() if isinstance(given, list)]
+    return Holder("Terraform's list of names and values", held, [])
+
+
+_KINDS: Mapping[tuple[str, Any], Callable[[Any], Holder]] = {
+    ("helm.toolkit.fluxcd.io", "HelmRelease"): _of_flux,
+    ("argoproj.io", "Application"): _of_argo(("spec",), "an Application of Argo CD"),
+    ("argoproj.io", "ApplicationSet"): _of_argo(("spec", "template", "spec"), "an ApplicationSet of Argo CD"),
+    ("helm.cattle.io", "HelmChart"): _of_rancher,
+    ("helm.cattle.io", "HelmChartConfig"): _of_rancher,
+    ("", "HelmChartInflationGenerator"): _of_generator,
+}
+
+
+def _ours(entries: list[Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The entries of a list that name one of our charts; all others are somebody else's."""
+    for index, each in enumerate(entries):
+        if isinstance(each, Mapping) and _known(each.get(key)) is not None:
+            yield index, each
+
+
+def _maps(value: Any, path: Path, chart: str | None) -> list[Held]:
+    return [Held(path, chart)] if isinstance(_get(value, *path), Mapping) else []
+
+
+def _there(value: Any, path: Path) -> list[Path]:
+    return [path] if _get(value, *path) else []
+
+
 def _known(chart: Any) -> str | None:
-    return chart if chart in CHARTS else None
+    """The chart that a reference names: alone, in a repository, in a folder, or in a registry with its tag."""
+    name = str(chart).rpartition("/")[2].partition(":")[0]
+    return name if name in (*CHARTS, UMBRELLA) else None
 
 
 def _get(value: Any, *keys: str | int) -> Any:
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
     return value

@@ -68,6 +68,13 @@ def mistakes_in_text(
     ]
 
 
+def are_in(document: Document) -> bool:
+    """Whether an object of Kubernetes holds rules: an EvictorConfig, or a ConfigMap with them."""
+    kind = _kind(document.value)
+    data = document.value.get("data") if kind == "ConfigMap" else None
+    return kind == "EvictorConfig" or (isinstance(data, Mapping) and not _TEXTS.keys().isdisjoint(data))
+
+
 def notes(document: Document) -> Iterator[Mistake]:
     """Parts of a valid file that have no effect."""
     value = without_nulls(document.value)

@@ -26,6 +26,7 @@ _SHOWN = 60
 _COMPARED = 100
 _THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
 _NEGATION = re.compile(r"(?i)disabled?|ignored?|skip(ped)?|excluded?|without|prevent|deny")
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 UNSHOWN = "the value"
 UNQUOTED = "; in quotes it is a text: write it without"
 """What is said of true, false and numbers in quotes."""
@@ -142,20 +143,42 @@ def _unknown(error: ValidationError, path: Path, elsewhere: Mapping[str, str]) -
     keys: Any = error.instance
     declared = _schema(error).get("properties", {})
     known = sorted(name for name, inner in declared.items() if inner.get("x-effect") != "none")
+    in_vain = [name for name in declared if name not in known]
     for key in keys:
         if key not in declared:
-            yield (*path, key), f"unknown field {shown(key)}; {_meant(key, known, elsewhere)}"
+            meant = _dotted(key, declared) or _meant(key, known, elsewhere, nested=bool(path))
+            meant = _leave_out(key, in_vain) or meant if meant == known_here(known) else meant
+            yield (*path, key), f"unknown field {shown(key)}; {meant}"
 
 
-def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
+def _dotted(key: str, declared: Mapping[str, Any]) -> str:
+    """A path of keys as ``--set`` takes it, in a file, where a dot is part of a key."""
+    first, dot, rest = key.partition(".")
+    return f"a dot nests only in --set: write {rest} below {first}" if dot and rest and first in declared else ""
+
+
+def _leave_out(key: str, in_vain: Sequence[str]) -> str:
+    """A key that means the same as one without effect: the same words in another order."""
+    same = next((each for each in in_vain if _words(each) == _words(key)), "")
+    return f"it means {same}, which has no effect here: leave it out" if same else ""
+
+
+def _words(key: str) -> set[str]:
+    return {word.lower().removesuffix("s") for word in _WORD.findall(key)}
+
+
+def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: bool) -> str:
     folded = {each.lower(): each for each in known}
     # Terraform and Python write max_nodes where a chart has maxNodes.
     for written, remark in (
         (key.lower(), ""),
         (_folded(key), " Underscores are Terraform's spelling." if "_" in key else ""),
     ):
-        if written in folded or written in elsewhere:
-            return f"did you mean {folded.get(written) or elsewhere[written]}?{remark}"
+        if written in folded:
+            return f"did you mean {folded[written]}?{remark}"
+        if written in elsewhere:
+            at_top = nested and elsewhere[written] == key
+            return f"{key} belongs at the top level" if at_top else f"did you mean {elsewhere[written]}?{remark}"
     # A long key is not compared, because the time grows with the square of its length.
     if len(key) <= _COMPARED:
         alike = [each for each in known if len(each) < 2 * len(key) and not are_opposite(key, each)]

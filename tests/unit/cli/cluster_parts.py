@@ -22,12 +22,12 @@ REFUSED = Hidden("not allowed")
 RESTRICTED = msgspec.convert({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}, Namespace)
 
 
-def node(name: str = "n", *, provider: str = "", ready: bool = True, **labels: str) -> Node:
-    """A machine; labels are named with _ for / and . in keys of the field's own."""
+def node(name: str = "n", *, provider: str = "", ready: bool = True, labels: Mapping[str, str] | None = None) -> Node:
+    """A machine."""
     conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
     status = {"conditions": conditions, "nodeInfo": {"kubeletVersion": "v1.36.0", "operatingSystem": "linux"}}
     spec = {"providerID": provider} if provider else {}
-    return msgspec.convert({"metadata": {"name": name, "labels": labels}, "spec": spec, "status": status}, Node)
+    return msgspec.convert({"metadata": {"name": name, "labels": labels or {}}, "spec": spec, "status": status}, Node)
 
 
 def deployment(

@@ -174,9 +174,9 @@ def test_without_helm_it_is_removed_first() -> None:
         ([node(provider="kind://docker/kind/a")], None),
         ([node()], None),
         ([node(provider="aws:///a/i-1"), node("b", provider="gce://p/z/b")], None),
-        ([node(provider="aws:///a/i-1", **{"eks.amazonaws.com/nodegroup": "a"})], "late"),
-        ([node(provider="gce://p/z/n", **{"cloud.google.com/gke-nodepool": "a"})], "late"),
-        ([node(provider="azure:///s", **{"kubernetes.azure.com/agentpool": "a"})], "late"),
+        ([node(provider="aws:///a/i-1", labels={"eks.amazonaws.com/nodegroup": "a"})], "late"),
+        ([node(provider="gce://p/z/n", labels={"cloud.google.com/gke-nodepool": "a"})], "late"),
+        ([node(provider="azure:///s", labels={"kubernetes.azure.com/agentpool": "a"})], "late"),
     ],
 )
 def test_the_profile_follows_the_machines(nodes: list[Node], profile: str | None) -> None:
@@ -338,7 +338,8 @@ def test_the_script_is_for_the_cluster_that_was_looked_at() -> None:
     *_, last = (line for line in "\n".join(install.lines(settings, "s", plan)).replace("\\\n", "").splitlines())
     words = shlex.split(last)
     assert words[:5] == ["helm", "upgrade", "--install", "moorage", "oci://r/charts/moorage"]
-    assert words[5:10] == ["-n", "my", "--create-namespace", "--kubeconfig=/a b", "--kube-context=it's"]
+    assert words[5:9] == ["-n", "my", "--create-namespace", "--reset-then-reuse-values"]
+    assert words[9:11] == ["--kubeconfig=/a b", "--kube-context=it's"]
     answer = json.loads(json.dumps(install.as_json(settings, "s", plan)))
     assert answer["commands"][0]["command"] == words
     assert answer["before"][0][-2:] == ["--kubeconfig=/a b", "--context=it's"]

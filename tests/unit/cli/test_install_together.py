@@ -66,7 +66,8 @@ def test_whatever_is_there_each_command_is_one_that_helm_takes(
     script = "\n".join(install.lines(settings, "https://a.b", plan)).replace("\\\n", "")
     commands = [shlex.split(line) for line in script.splitlines() if not line.startswith("#")]
     assert commands == [install.command(settings, each) for each in plan.steps]
-    assert all(("--reset-then-reuse-values" in words) != ("--install" in words) for words in commands)
+    assert all("--reset-then-reuse-values" in words for words in commands)
+    assert all(("--create-namespace" in words) == ("--install" in words) for words in commands)
 
 
 def installed(each: Step) -> set[str]:

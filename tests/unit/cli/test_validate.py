@@ -282,7 +282,6 @@ def test_anchors_and_merges_mean_what_helm_makes_of_them(capsys: pytest.CaptureF
         ("castai-pod-pinner-ext: {}\nplan: {}", "moorage-planner"),
         ("replicas: 2", None),
         ("text", None),
-        ("", None),
     ],
 )
 def test_the_chart_is_told_by_its_own_keys(

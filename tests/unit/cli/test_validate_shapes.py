@@ -106,12 +106,10 @@ def test_an_application_of_argo_cd(capsys: pytest.CaptureFixture[str], tmp_path:
     code, found = said(capsys, tmp_path, argo({"values": "a: &b 1\nreplicas: many\n"}))
     assert code == 1
     assert any("values: in line 2 of the text: replicas: 'many' is not a whole number" in each for each in found)
-    code, found = said(
-        capsys, tmp_path, argo({"values": "dryRun: false\n", "parameters": [{"name": "a", "value": "b"}]})
-    )
+    code, found = said(capsys, tmp_path, argo({"values": "dryRun: false\n", "valueFiles": ["a.yaml"]}))
     assert code == 0
     assert found[0] == f" right, as values of {EVICTOR}, in an Application of Argo CD"
-    assert "spec.source.helm.parameters: is not checked" in found[1]
+    assert "spec.source.helm.valueFiles: is not checked" in found[1]
 
 
 def test_a_file_of_another_tool_without_values_is_not_judged(
@@ -119,7 +117,7 @@ def test_a_file_of_another_tool_without_values_is_not_judged(
 ) -> None:
     code, found = said(capsys, tmp_path, argo({}))
     assert code == 2
-    assert found[0].endswith("is an Application of Argo CD, and has no values in it")
+    assert found[0].endswith("is an Application of Argo CD, and has no values for a chart of Moorage in it")
 
 
 @pytest.mark.parametrize(
