@@ -144,3 +144,15 @@ spec:
 {{ tpl (ternary . (toYaml .) (kindIs "string" .)) $ }}
 {{- end }}
 {{- end -}}
+
+{{/*
+Annotations of a definition, YAML: it stays when the release goes, because every object of its kind would go with it. Helm
+and Argo CD's deletion of an application read the first; Argo CD's pruning the second; the third keeps the application in
+sync afterwards; Flux's pruning reads the last.
+*/}}
+{{- define "moorage-planner.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+kustomize.toolkit.fluxcd.io/prune: disabled
+{{- end -}}
