@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -22,6 +23,9 @@ from moorage.ops import heap
 from moorage.ops.health import Health
 
 Term = Callable[[], Coroutine[Any, Any, None]]
+
+FILLING = 60.0
+"""Seconds, at most, without garbage collection while the caches are filled."""
 
 
 class Followed(Protocol):
@@ -126,9 +130,13 @@ class Program:
 
     async def _terms(self, term: Term, prepare: Callable[[], Awaitable[None]]) -> None:
         """Run a term whenever this replica is the leader."""
-        await prepare()
-        await self._caches.wait_synced()
-        heap.keep()
+        with ExitStack() as filling:
+            filling.enter_context(heap.uncollected())
+            ends = asyncio.get_running_loop().call_later(FILLING, filling.close)
+            await prepare()
+            await self._caches.wait_synced()
+            heap.keep()
+        ends.cancel()
         self._able.set()
         while True:
             if self._election is None:

@@ -50,6 +50,7 @@ def run(
 
     memory.give_back()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.collect()  # what imports have left; nobody waits yet
     with _runner(uvloop.new_event_loop) as runner:
         supervisor = _Supervisor(runner.get_loop(), grace)
         try:

@@ -18,9 +18,8 @@ _pauses = 0
 def keep() -> None:
     """Leave everything that is there out of later collections; call it when much was made that lives long.
 
-    Only young garbage is collected before. Older garbage is little, and stays until ``renew``.
+    Nothing is collected before, because that would walk over all of it. Garbage of this moment stays until ``renew``.
     """
-    gc.collect(1)
     gc.freeze()
 
 

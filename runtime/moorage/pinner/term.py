@@ -14,6 +14,7 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
+from moorage.ops import heap
 from moorage.ops.slices import in_slices
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
@@ -113,8 +114,9 @@ class Term:
         )
         ends.on_capped = partial(self._on_capped, cluster)
         try:
-            await in_slices(cluster.follow(), clock=self._monotonic)
-            self._taken_over()
+            with heap.uncollected():
+                await in_slices(cluster.follow(), clock=self._monotonic)
+                self._taken_over()
             await self._work(cluster)
         finally:
             ends.on_capped = None

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from moorage.controller import leading
 from moorage.controller.leading import Program
 from moorage.ops.health import Health
 
@@ -211,3 +212,18 @@ async def test_probes_know_the_caches_and_what_runs() -> None:
     running = [f"task {name}" for name in ("caches", "events", "election", "terms", "beat")]
     assert [check.name for check in live] == ["loop event loop", *running]
     assert all(check.passed for check in live)
+
+
+@pytest.mark.parametrize("filling", [leading.FILLING, 0.0])
+async def test_garbage_is_not_collected_while_the_caches_are_filled_unless_that_takes_too_long(
+    filling: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "FILLING", filling)
+    setting = Setting()
+    async with setting.running():
+        await asyncio.sleep(0.01)
+        assert gc.isenabled() is (filling == 0.0)
+        setting.caches.complete.set()
+        await settle()
+        assert gc.isenabled()
+    assert gc.isenabled()
