@@ -14,7 +14,7 @@ RATES = {"none": [1000.0, 1200.0], "idle": [1100.0], "pinning": [880.0], "trivia
 def measured(asked: float, without: float, *, not_pinned: float = 0, rates: dict[str, list[float]] = RATES) -> Figures:
     """The figures of one round in which all pods took as long as this, in seconds."""
     of_round = figures.of_round(rates, Steady([asked] * 100, [without] * 100))
-    return medians([of_round]) | {"failed_calls": 0, "not_pinned": not_pinned}
+    return medians([of_round]) | {"failed_calls": 0, "not_pinned": not_pinned, "lag_ms": 20}
 
 
 def test_a_round_is_compared_with_what_was_measured_before_and_after_it() -> None:

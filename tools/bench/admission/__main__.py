@@ -128,7 +128,7 @@ async def _measure(arguments: argparse.Namespace, cluster: LocalCluster, folder:
                 rounds.append(found)
                 not_pinned += left
             calls = await stage.failed() - failed
-    return medians(rounds) | {"failed_calls": calls, "not_pinned": not_pinned}
+    return medians(rounds) | {"failed_calls": calls, "not_pinned": not_pinned, "lag_ms": round(max(stage.lags), 1)}
 
 
 async def _round(arguments: argparse.Namespace, stage: Stage, number: int) -> tuple[Figures, int]:

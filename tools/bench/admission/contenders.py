@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Stage:
         load: creates pods.
         kubeconfig: the pinner's account on the API server.
         folder: for logs and certificates; removed with the cluster.
+        lags: the longest delay of each pinner's event loop, in ms.
     """
 
     cluster: LocalCluster
@@ -59,6 +60,7 @@ class Stage:
     load: Load
     kubeconfig: Path
     folder: Path
+    lags: list[float] = field(default_factory=list)
 
     async def prepare(self) -> None:
         """Create the empty Secret and webhook configuration, as the pinner's chart does."""
@@ -159,6 +161,7 @@ async def _leading(stage: Stage) -> AsyncIterator[issuer.Issuer]:
         async with issuer.issuer(address) as made:
             await made.applied(made.issue(issuer.placeholders(NODES)), _PATIENCE)
             yield made
+            stage.lags.append(pinner.lag_ms())
 
 
 def _expectation(index: int) -> ExpectPods:

@@ -15,6 +15,7 @@ TARGETS = (
     Target("ratio_idle", "idle / none", least=0.95),
     Target("ratio_pinning_trivial", "pinning / trivial", least=0.95),
     Target("p99_ms", "p99 above pods without the webhook, ms", most=10),
+    Target("lag_ms", "longest delay of the event loop, ms", most=50),
     Target("failed_calls", "failed calls", most=0),
     Target("not_pinned", "expected pods that were not pinned", most=0),
 )
@@ -31,6 +32,7 @@ _LINES = (
     ("p99 at a steady rate without the webhook, ms", "p99_without_ms"),
     ("p50 above that while pods are pinned, ms", "p50_ms"),
     ("p99 above that while pods are pinned, ms", "p99_ms"),
+    ("longest delay of the pinner's event loop, ms", "lag_ms"),
     ("failed calls", "failed_calls"),
     ("expected pods that were not pinned", "not_pinned"),
 )
