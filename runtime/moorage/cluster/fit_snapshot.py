@@ -16,11 +16,13 @@ import msgspec
 from moorage.kube.cache import Change
 from moorage.kube.unreadable import Unreadable, outline
 from moorage.objects import KubeObject, Node, Pod
+from moorage.objects.storage import CsiNode, CsiNodeDriver
 from moorage.scheduling import Snapshot, Unread
 
 from .caches import BY_NODE, FitCaches, Latest
 from .daemon_pods import DaemonPods
 from .daemons import DaemonSet
+from .volume_limits import limits, with_limits
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class FitSnapshot:
         self._uncounted_daemons: set[str] = set()
         self._building = False
         self.offers: dict[str, object] = {}  # node to its offer; a new object only after a change
+        self._limits: dict[str, tuple[CsiNodeDriver, ...]] = {}  # node to the volumes that its promise lets it attach
         self.snapshot = Snapshot(nominated=True)
         self.coming = self._fresh_coming()
 
@@ -77,7 +80,9 @@ class FitSnapshot:
 
     def changed(self, change: Change[KubeObject]) -> None:
         """An object that is counted unchanged has changed."""
-        if change.new is None:
+        if isinstance(change.object, CsiNode):
+            self._place_csi_node(change.object.key, change.new)
+        elif change.new is None:
             self.snapshot.delete(type(change.object), change.object.key)
         else:
             self.snapshot.apply(change.new)
@@ -101,6 +106,7 @@ class FitSnapshot:
             self.snapshot.apply(node)
         else:
             self.snapshot.delete(Node, name)
+        self._limit_volumes(name, limits(promised) if promised is not None else ())
         if promised is None:
             self.coming.forget(name)
         if node is None:
@@ -118,6 +124,23 @@ class FitSnapshot:
             self.offers[name] = offer
         self.coming.node(promised, self._caches.pods.by(BY_NODE, name), count=not self._building)
         return news
+
+    def _limit_volumes(self, name: str, promised: tuple[CsiNodeDriver, ...]) -> None:
+        """A node is promised with these limits, or (none of them) with no limit."""
+        if promised == self._limits.get(name, ()):
+            return
+        self._limits.pop(name, None)
+        if promised:
+            self._limits[name] = promised
+        self._place_csi_node(name, self._known((CsiNode, name)))
+
+    def _place_csi_node(self, name: str, known: KubeObject | None) -> None:
+        """Count a CSINode, with the limits of the node's promise."""
+        node = with_limits(name, known if isinstance(known, CsiNode) else None, self._limits.get(name, ()))
+        if node is None:
+            self.snapshot.delete(CsiNode, name)
+        else:
+            self.snapshot.apply(node)
 
     # --- what cannot be read ---
 
@@ -168,6 +191,8 @@ class FitSnapshot:
             self.coming.changed(key)
         elif kind is Node:
             self.place_node(key)
+        elif kind is CsiNode:
+            self._place_csi_node(key, self._known(which))
         elif kind is not Pod or not self._is_claimed(key):
             known = self._known(which)
             if known is None:
@@ -224,6 +249,7 @@ class FitSnapshot:
         for tried in range(1, TRIES + 1):
             self.snapshot = Snapshot(nominated=True)
             self._unread_daemons.clear()
+            self._limits.clear()
             self.coming = self._fresh_coming()
             in_the_way = self._fill(last=tried == TRIES)
             if not in_the_way:

@@ -181,6 +181,12 @@ class NamedItem(Object, frozen=True):
     name: str = ""
 
 
+class PodOs(Object, frozen=True):
+    """``spec.os``: the operating system that the pod is for, ``linux`` or ``windows``."""
+
+    name: str = ""
+
+
 class PodSpec(Object, frozen=True):
     """``spec`` of a pod."""
 
@@ -204,6 +210,7 @@ class PodSpec(Object, frozen=True):
     volumes: tuple[Volume, ...] = ()
     scheduling_gates: tuple[NamedItem, ...] = ()
     resource_claims: tuple[NamedItem, ...] = ()
+    os: PodOs | None = None
 
 
 class StateDetail(Object, frozen=True):

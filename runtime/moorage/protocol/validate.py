@@ -28,6 +28,8 @@ MAX_TAINTS = 64
 MAX_MATCHED = 64
 LATE = "late"
 """The profile of nodes whose machines create their own Node."""
+VOLUMES = "attachable-volumes-"
+"""Begins the resources that limit how many volumes a node attaches."""
 MAX_PROVIDER_ID = 1024
 MAX_UID = 128
 HOSTNAME = "kubernetes.io/hostname"
@@ -38,6 +40,14 @@ _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _RESOURCES = ("cpu", "memory", "pods", "ephemeral-storage")
 _NEEDED = ("cpu", "memory", "pods")
+_OF_DRIVER = f"{VOLUMES}csi-"
+_MIGRATED = {
+    "aws-ebs": "ebs.csi.aws.com",
+    "gce-pd": "pd.csi.storage.gke.io",
+    "azure-disk": "disk.csi.azure.com",
+    "cinder": "cinder.csi.openstack.org",
+}
+"""Drivers of the plug-ins that Kubernetes once had in its own tree (csi-translation-lib/plugins)."""
 _OWNER_KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Far above any machine: 100,000 cores, 1 EiB, 10,000 pods.
@@ -190,11 +200,22 @@ def _node(name: str, where: str = "node") -> Iterator[Problem]:
 def _resource_problem(name: str) -> str:
     if "/" in name:
         return label_key_problem(name)
-    if name in _RESOURCES or name.startswith(("hugepages-", "attachable-volumes-")):
+    if name.startswith(VOLUMES):
+        return _volumes_problem(name)
+    if name in _RESOURCES or name.startswith("hugepages-"):
         return label_key_problem(name)
     close = get_close_matches(name, _RESOURCES, 1)
     hint = f"; did you mean {close[0]}?" if close else f" ({', '.join(_RESOURCES)}, or example.com/name)"
     return f"{_shown(name)} is not a resource{hint}"
+
+
+def _volumes_problem(name: str) -> str:
+    """Why a limit of volumes is of no CSI driver: no other limit counts in any supported version of Kubernetes."""
+    if name.startswith(_OF_DRIVER):
+        problem = subdomain_problem(name.removeprefix(_OF_DRIVER))
+        return f"the driver in {_shown(name)} {problem}" if problem else label_key_problem(name)
+    driver = _MIGRATED.get(name.removeprefix(VOLUMES), "DRIVER")
+    return f"{_shown(name)} limits volumes of no CSI driver: write {_OF_DRIVER}{driver}"
 
 
 def _quantity_problem(resource: str, text: str, *, positive: bool) -> str:
@@ -206,7 +227,7 @@ def _quantity_problem(resource: str, text: str, *, positive: bool) -> str:
         return f"{text} is not {'more than 0' if positive else '0 or more'}"
     if value > _LIMITS.get(resource, _LIMIT):
         return f"{text} is more than any machine has"
-    pieces = resource == "pods" or resource.startswith("hugepages-") or "/" in resource
+    pieces = resource == "pods" or resource.startswith(("hugepages-", VOLUMES)) or "/" in resource
     if pieces and value.denominator != 1:
         return f"{text} is not a whole number"
     return ""

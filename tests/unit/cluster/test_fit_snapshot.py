@@ -21,6 +21,18 @@ from moorage.objects import (
     PodTemplate,
     ResourceRequirements,
 )
+from moorage.objects.pod import ClaimSource, Volume
+from moorage.objects.storage import (
+    Allocatable,
+    CsiNode,
+    CsiNodeDriver,
+    CsiNodeSpec,
+    CsiVolume,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    PersistentVolumeClaimSpec,
+    PersistentVolumeSpec,
+)
 from moorage.scheduling import Fit
 from tests.unit.cluster.told import Told, fit_caches
 
@@ -91,3 +103,99 @@ def test_a_node_offers_something_else_when_its_promise_changes_and_nothing_when_
     promised[0] = False
     assert not layout.place_node("n")
     assert layout.snapshot.verdict(selecting, "n").fit is Fit.NO
+
+
+# --- volumes that a promised node attaches ---
+
+DRIVER = "ebs.csi.aws.com"
+
+
+def with_volumes(count: str, *, promises: list[bool]) -> Any:
+    def as_promised(_name: str, node: Node) -> Node | None:
+        offered = {**node.status.allocatable, f"attachable-volumes-csi-{DRIVER}": count}
+        status = msgspec.structs.replace(node.status, allocatable=offered)
+        return msgspec.structs.replace(node, status=status) if promises[0] else None
+
+    return as_promised
+
+
+def volumes(number: int) -> tuple[PersistentVolume, PersistentVolumeClaim, Pod]:
+    name = f"v{number}"
+    spec_ = PersistentVolumeSpec(csi=CsiVolume(driver=DRIVER, volume_handle=name))
+    claim = PersistentVolumeClaimSpec(volume_name=name)
+    meta = ObjectMeta(name=name, namespace="ns", uid=name)
+    bound = msgspec.structs.replace(meta, annotations={"pv.kubernetes.io/bind-completed": "yes"})
+    using = PodSpec(volumes=(Volume(name="data", persistent_volume_claim=ClaimSource(claim_name=name)),))
+    return (
+        PersistentVolume(metadata=ObjectMeta(name=name, uid=name), spec=spec_),
+        PersistentVolumeClaim(metadata=bound, spec=claim),
+        Pod(metadata=meta, spec=using),
+    )
+
+
+def csi_node(count: int) -> CsiNode:
+    driver = CsiNodeDriver(name=DRIVER, node_id="i-1", allocatable=Allocatable(count=count))
+    return CsiNode(metadata=ObjectMeta(name="n", uid="c"), spec=CsiNodeSpec(drivers=(driver,)))
+
+
+class Volumes:
+    """A promised node that attaches two volumes, and five pods with a volume each."""
+
+    def __init__(self, caches: FitCaches) -> None:
+        self.caches, self.promises = caches, [True]
+        found = [volumes(number) for number in range(5)]
+        self.pods = [pod for *_, pod in found]
+        put(caches, *(thing for volume, claim, _ in found for thing in (volume, claim)))
+        self.csi_nodes = cast("Told", next(each for each in caches.all if each.resource.type is CsiNode))
+        promise = with_volumes("2", promises=self.promises)
+        self.layout = FitSnapshot(caches, Latest(caches.nodes), promise, lambda: (), lambda _: False)
+        for each in caches.all:
+            if each.resource.type not in (Node, Pod, DaemonSet):
+                each.subscribe(self.layout.changed)
+        for volume, claim, _ in found:
+            self.layout.snapshot.apply(volume)
+            self.layout.snapshot.apply(claim)
+        self.layout.place_node("n")
+
+    @property
+    def room(self) -> int:
+        """How many of the pods fit there together."""
+        snapshot = self.layout.snapshot
+        with snapshot.trial():
+            for number, each in enumerate(self.pods):
+                if snapshot.verdict(each, "n").fit is not Fit.YES:
+                    return number
+                snapshot.place(each, "n")
+        return len(self.pods)
+
+
+def test_a_promise_limits_volumes_until_the_driver_does(caches: FitCaches) -> None:
+    it = Volumes(caches)
+    assert it.room == 2
+    it.csi_nodes.put(CsiNode(metadata=ObjectMeta(name="n", uid="c")), 10)  # no driver has registered yet
+    assert it.room == 2
+    it.csi_nodes.put(csi_node(4), 11)
+    assert it.room == 4
+    it.layout.place_node("n")
+    assert it.room == 4
+    it.csi_nodes.drop("n", 12)
+    assert it.room == 2
+    it.promises[0] = False
+    it.layout.place_node("n")
+    assert it.room == len(it.pods)
+    assert "n" not in it.layout.snapshot.storage.csi_nodes
+
+
+def test_what_is_not_promised_is_counted_as_it_is(caches: FitCaches) -> None:
+    it = Volumes(caches)
+    it.csi_nodes.put(csi_node(3), 10)
+    it.promises[0] = False
+    it.layout.place_node("n")
+    assert it.room == 3
+    assert it.layout.snapshot.storage.csi_nodes["n"].drivers == csi_node(3).drivers
+
+
+def test_limits_are_still_there_after_the_snapshot_was_built_anew(caches: FitCaches) -> None:
+    it = Volumes(caches)
+    it.layout._rebuild()
+    assert it.room == 2

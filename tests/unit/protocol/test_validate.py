@@ -23,9 +23,10 @@ from moorage.protocol import (
     validate,
 )
 
+EBS = "attachable-volumes-csi-ebs.csi.aws.com"
 GOOD = Promise(
     "node-1.example",
-    {"cpu": "4", "memory": "8Gi", "pods": "20", "nvidia.com/gpu": "1", "hugepages-2Mi": "4Mi"},
+    {"cpu": "4", "memory": "8Gi", "pods": "20", "nvidia.com/gpu": "1", "hugepages-2Mi": "4Mi", EBS: "25"},
     {"topology.kubernetes.io/zone": "a", "empty": ""},
     (Taint(key="example.com/a", value="b", effect="NoSchedule"), Taint(key="example.com/a", effect="NoExecute")),
     provider_id="aws:///eu-west-1a/i-0123",
@@ -115,6 +116,16 @@ def test_names_that_no_node_can_have(name: str) -> None:
         ({"nvidia.com/gpu": "-1"}, "allocatable[nvidia.com/gpu]: -1 is not 0 or more"),
         ({"mem": "1"}, "'mem' is not a resource; did you mean memory?"),
         ({"-/x": "1"}, "not a DNS subdomain"),
+        ({"attachable-volumes-aws-ebs": "25"}, "of no CSI driver: write attachable-volumes-csi-ebs.csi.aws.com"),
+        ({"attachable-volumes-gce-pd": "127"}, "of no CSI driver: write attachable-volumes-csi-pd.csi.storage.gke.io"),
+        ({"attachable-volumes-azure-disk": "8"}, "of no CSI driver: write attachable-volumes-csi-disk.csi.azure.com"),
+        ({"attachable-volumes-portworx": "8"}, "of no CSI driver: write attachable-volumes-csi-DRIVER"),
+        ({"attachable-volumes-": "8"}, "of no CSI driver: write attachable-volumes-csi-DRIVER"),
+        ({"attachable-volumes-csi-": "8"}, "the driver in 'attachable-volumes-csi-' is empty"),
+        ({"attachable-volumes-csi-EBS": "8"}, "is not made of lower-case letters"),
+        ({f"attachable-volumes-csi-{'x' * 41}": "8"}, "at most 63"),
+        ({"attachable-volumes-csi-ebs.csi.aws.com": "2.5"}, "2.5 is not a whole number"),
+        ({"attachable-volumes-csi-ebs.csi.aws.com": "-1"}, "-1 is not 0 or more"),
     ],
 )
 def test_quantities_that_no_machine_has(allocatable: dict[str, str], sentence: str) -> None:

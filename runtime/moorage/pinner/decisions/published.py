@@ -15,11 +15,12 @@ def missing(pod: Pod, node: Node, storage: Storage) -> str:
     """What a pod wants that a node does not offer yet; empty when nothing is missing.
 
     A driver that no node of the cluster has registered is none of CSI, or cannot be told from one: nobody waits for it.
+    One that is only promised has no node id.
     """
     for name in eligibility.extended(pod):
         if not _offered(node, name):
             return name
-    drivers = {name: {d.name for d in each.spec.drivers or ()} for name, each in storage.csi_nodes.items()}
+    drivers = {name: {d.name for d in each.drivers if d.node_id} for name, each in storage.csi_nodes.items()}
     for driver in _provisioners(pod, storage):
         if driver not in drivers.get(node.metadata.name, ()) and any(driver in known for known in drivers.values()):
             return f"the volume driver {driver}"

@@ -10,7 +10,7 @@ from moorage.protocol import ReasonCode
 from moorage.reservations import rules
 from moorage.scheduling import Reason
 
-from .. import eligibility
+from .. import eligibility, kubelet_admission
 from ..decisions import published
 from ..names import PREPARING
 from ..refusal import Nominable, Refusal, Wait
@@ -57,6 +57,8 @@ class NodeRoom:
         refusal: Refusal | Wait | Nominable | None = eligibility.refuse_eviction(
             pod, promise.taints if promise is not None else ()
         ) or eligibility.refuse_binding(pod)
+        if refusal is None or isinstance(refusal, Nominable):
+            refusal = kubelet_admission.refuse(pod, cluster.offered(self._node)) or refusal
         if refusal is None:
             refusal = eligibility.refuse_fit(cluster.expected.verdict(pod, name), self._node)
         if isinstance(refusal, Nominable):
@@ -91,7 +93,7 @@ class NodeRoom:
             )
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
         verdict = cluster.as_scheduled(pod, name)
-        found = eligibility.refuse_fit(verdict, self._node)
+        found = kubelet_admission.refuse(pod, node) or eligibility.refuse_fit(verdict, self._node)
         if not isinstance(found, Nominable):
             return found
         unread = any(finding.reason is Reason.UNREADABLE for finding in verdict.findings)

@@ -14,7 +14,7 @@ from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Pin, Slot, merging, rules
 
-from .. import eligibility
+from .. import eligibility, kubelet_admission
 from ..decisions import adoption, slot_reservations
 from ..names import preparing
 from ..refusal import Nominable, Refusal, Wait
@@ -68,6 +68,8 @@ def _refuse(cluster: ClusterState, pod: Pod, name: str, now: datetime) -> Refusa
     else:
         refusal = slot_reservations.refuse(running, name, node, now)
     if refusal is not None or node is None:
+        return refusal
+    if (refusal := kubelet_admission.refuse(pod, cluster.offered(node.metadata.name))) is not None:
         return refusal
     verdict = cluster.expected.verdict(pod, name) if running is None else cluster.as_scheduled(pod, name)
     found = eligibility.refuse_fit(verdict, node.metadata.name)

@@ -9,6 +9,7 @@ import msgspec
 
 from moorage.objects import Node, NodeSpec, NodeStatus, Pod, Quantities, Taint
 from moorage.objects.base import Labels, ObjectMeta
+from moorage.protocol import validate
 from moorage.reservations import Promise, rules
 from moorage.scheduling import requests
 
@@ -71,7 +72,8 @@ def placeholder_manifest(name: str, reservation_uid: str, promise: Promise, prof
 def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[Pod] = ()) -> Node:
     """The node that pods are checked against: as promised, and as it really is where that is known.
 
-    Until a kubelet has reported, what counts is the promise; afterwards the kubelet's allocatable does. Taints of the
+    Until a kubelet has reported, what counts is the promise; afterwards the kubelet's allocatable does, and how many
+    volumes are attached is still as promised (``moorage.cluster.volume_limits``). Taints of the
     promise always count, those of starting up never; what others put on the Node (a cordon, a mark of the autoscaler)
     counts as it stands. Nobody adds the promised labels to a Node that a machine brought along. A placeholder counts as
     if its kubelet had set the hostname label already: see ``hostname``.
@@ -98,10 +100,13 @@ def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[P
         if taint.key != PREPARING and taint.key not in LIFECYCLE_TAINTS and (taint.key, taint.value) not in passing
     )
     taints = {(taint.key, taint.effect): taint for taint in (*foreign, *promise.taints)}
-    status = node.status
-    allocatable = status.allocatable if node.has_kubelet else promise.allocatable
+    allocatable = promise.allocatable
+    if node.has_kubelet:  # limits of volumes are said by drivers, later and elsewhere
+        volumes = {name: text for name, text in promise.allocatable.items() if name.startswith(validate.VOLUMES)}
+        allocatable = {**volumes, **node.status.allocatable} if volumes else node.status.allocatable
     if not node.has_kubelet or preparing(node):  # open to the scheduler, it is what it is
         allocatable = _offered(allocatable, promise, pods)
+    status = node.status
     if allocatable is not status.allocatable:
         status = msgspec.structs.replace(status, allocatable=allocatable)
     return Node(

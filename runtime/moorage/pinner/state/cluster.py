@@ -322,6 +322,11 @@ class ClusterState(Following):
             if node is not None and slot is not None and HOSTNAME not in node.metadata.labels:
                 yield nodes.record(slot).node
 
+    def offered(self, node: str) -> Node | None:
+        """A Node as pods are checked against it: as it is promised, or as it is; None when there is none."""
+        slot = self.snapshot.nodes.slots.get(node)
+        return self.snapshot.nodes.record(slot).node if slot is not None else None
+
     def known_in_place(self, pod: Pod, name: str) -> bool:
         """Whether a pod was found to be where it may start, and neither it nor the node has changed in that."""
         known = self._in_place.get(pod.metadata.uid)

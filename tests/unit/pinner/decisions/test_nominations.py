@@ -373,7 +373,7 @@ def test_a_volume_driver_is_waited_for_where_other_nodes_have_it(
 ) -> None:
     storage = Storage()
     for name, found in drivers.items():
-        spec = CsiNodeSpec(drivers=tuple(CsiNodeDriver(name=each) for each in found))
+        spec = CsiNodeSpec(drivers=tuple(CsiNodeDriver(name=each, node_id="i") for each in found))
         storage.csi_nodes[name] = CsiNode(metadata=ObjectMeta(name=name), spec=spec)
     storage.classes["fast"] = StorageClass(metadata=ObjectMeta(name="fast"), provisioner=provisioner)
     claim_name = "p1-data" if ephemeral else "data"

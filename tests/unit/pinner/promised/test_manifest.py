@@ -23,7 +23,7 @@ from moorage.pinner.names import (
     RENEWED_ANNOTATION,
 )
 from moorage.pinner.node.leases import Renewal, judge
-from moorage.pinner.promised.manifest import placeholder_manifest, placeholder_taints
+from moorage.pinner.promised.manifest import as_promised, placeholder_manifest, placeholder_taints
 from moorage.pinner.providers import PROFILES, Profile
 from moorage.pinner.refusal import Refusal
 from moorage.protocol import Promise as PromisedNode
@@ -134,6 +134,16 @@ def test_what_a_machine_lacks_is_completed_and_what_only_a_placeholder_has_is_ta
         "cpu: 4000m promised, 3900m there",
         "label kubernetes.io/arch: amd64 was promised, the kubelet says arm64",
     }
+
+
+def test_volumes_are_limited_as_promised_though_no_kubelet_says_so() -> None:
+    name = "attachable-volumes-csi-ebs.csi.aws.com"
+    promise = msgspec.structs.replace(WANTED, allocatable={**ROOM, name: "25"})
+    node = real({})
+    assert as_promised("node-1", promise, node).status.allocatable == {**ROOM, name: "25"}
+    assert as_promised("node-1", promise, real({}, (PREPARING_TAINT,), **{name: "7"})).status.allocatable[name] == "7"
+    told = adoption.adopt(node, promise, PROFILES["azure"], preparing="").shortfalls
+    assert not [each for each in told if name in each]
 
 
 def test_what_is_as_it_should_be_is_not_touched() -> None:

@@ -20,10 +20,12 @@ from moorage.objects import (
     Taint,
     Toleration,
 )
+from moorage.objects.pod import PodOs
 from moorage.ops.slices import at_once
 from moorage.pinner.decisions.sweeps import Sweeps
+from moorage.pinner.node import slots
 from moorage.pinner.node.room import NodeRoom
-from moorage.pinner.refusal import Nominable, Wait
+from moorage.pinner.refusal import Nominable, Refusal, Wait
 from moorage.pinner.state.caches import Caches
 from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import Promise
@@ -73,6 +75,24 @@ class Setting:
 @pytest.fixture
 def setting() -> Setting:
     return Setting()
+
+
+def for_windows(number: int) -> Pod:
+    made = pod(number)
+    return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, os=PodOs("windows")))
+
+
+def test_a_pod_for_another_system_is_neither_bound_nor_let_into_a_slot(setting: Setting) -> None:
+    setting.pods.put(for_windows(1), 20)
+    assert [setting.admit(number) for number in (1, 2)] == ["DOES_NOT_FIT", ""]
+    promise = msgspec.structs.replace(model.PROMISE, labels={"kubernetes.io/os": "windows"})
+    sweeps = Sweeps(10, lambda: 0.0)
+    found = slots.choose(setting.cluster, sweeps, for_windows(1), (NAME,), model.NOW)
+    assert isinstance(found, Refusal)
+    assert "PodOSNotSupported" in found.text
+    setting.caches["reservations"].put(reservation_of(spec_of(1, 2, 3, promise=promise)), 21)
+    assert [setting.admit(number) for number in (1, 3)] == ["", ""]
+    assert isinstance(slots.choose(setting.cluster, sweeps, for_windows(4), (NAME,), model.NOW), slots.Place)
 
 
 # --- claims ---
