@@ -95,6 +95,7 @@ class _Reader:
         self._templates: Mapping[str, Any] = self._root.get("templates", {})
         self._node_lines: dict[str, int] = {}
         self._pod_lines: dict[PodRef, int] = {}
+        self._instance_lines: dict[tuple[str, str], int] = {}
 
     def plan(self, *, default_name: str, digest: str) -> Plan:
         nodes = tuple(self._nodes())
@@ -226,15 +227,26 @@ class _Reader:
             allow_new_zone=machine.get("allowNewZone", False),
             static_pods={resource: _quantity(value) for resource, value in machine["staticPods"].items()},
         )
-        for key in _ONE_MACHINE if promise.profile == validate.LATE and entry.get("count", 1) > 1 else ():
-            if key in entry:
-                self._wrong((*path, key), f"{key}: it belongs to one machine, and count asks for {entry['count']}")
+        self._instance(entry, path)
         for problem in validate.promise_problems(promise):
             where = (*path, *problem.path)
             in_template = ("templates", entry.get("template", ""), *problem.path)
             line = where if where in self._document.locations else in_template
             self._wrong(line if line in self._document.locations else path, str(problem))
         return promise
+
+    def _instance(self, entry: Mapping[str, Any], path: Path) -> None:
+        """Find instances that several nodes are to be."""
+        for key in _ONE_MACHINE:
+            named, where = entry.get(key, ""), (*path, key)
+            known = self._instance_lines.get((key, named))
+            if not named:
+                continue
+            self._instance_lines.setdefault((key, named), self._document.line(where))
+            if entry.get("count", 1) > 1:
+                self._wrong(where, f"{key}: it belongs to one machine, and count asks for {entry['count']}")
+            elif known is not None:
+                self._wrong(where, f"{key}: {named} is the instance of another node already, in line {known}")
 
     def _pods(self, entry: Mapping[str, Any], path: Path) -> Iterator[Wanted]:
         for index, pods in enumerate(entry.get("pods", ())):

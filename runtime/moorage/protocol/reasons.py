@@ -160,6 +160,12 @@ class ReasonCode(enum.Enum):
         "Somebody has deleted the Node, and finalizers of others hold it; what is pinned there is lost.",
         "Plan the pods elsewhere; promise a node of this name once the Node is gone.",
     )
+    NODE_RENAMED = _Meaning(
+        43,
+        "the machine registered under another name",
+        "A Node of another name has the promise's provider id: the machine will never take the placeholder over.",
+        "Promise the name that the kubelet registers, or use profile late.",
+    )
     # The pod
     POD_NOT_FOUND = _Meaning(50, "there is no such pod", "The pod is gone, or was never there.", "Plan anew.")
     POD_UID_CHANGED = _Meaning(

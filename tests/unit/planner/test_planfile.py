@@ -335,6 +335,15 @@ def test_zones_static_pods_and_long_names_that_are_meant() -> None:
             "line 2: name: has 64 characters",
         ),
         (
+            "nodes:\n- name: n-{}\n  count: 2\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  providerID: i-1",
+            "line 5: providerID: it belongs to one machine, and count asks for 2",
+        ),
+        (
+            "nodes:\n- name: a\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  providerID: i-1\n"
+            "- name: b\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  providerID: i-1",
+            "line 7: providerID: i-1 is the instance of another node already, in line 4",
+        ),
+        (
             "nodes:\n- name: n\n  existing: true\n  matchLabels: {a: b}",
             "line 4: matchLabels: not for an existing node, it has its own",
         ),

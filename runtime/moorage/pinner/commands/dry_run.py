@@ -138,7 +138,14 @@ class DryRun:
         self._forget_what_is_over(cluster, instruction)
         observation = cluster.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
         spec = self._spec(observation)
-        context = judge.Context(self._epoch, self._options.profile, cluster.pod, cluster.ends.refuse, cluster.all_nodes)
+        context = judge.Context(
+            self._epoch,
+            self._options.profile,
+            cluster.pod,
+            cluster.ends.refuse,
+            cluster.all_nodes,
+            instance=lambda name, promise: cluster.instance_refusal(name, promise, observation.now),
+        )
         match judge.judge(instruction, observation, spec, context):
             case judge.Refused() as refused:
                 pods = action.pods if isinstance(action, PinPods) else ()

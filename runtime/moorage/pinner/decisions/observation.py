@@ -96,6 +96,7 @@ class Observation:
         failed: what became of pins that the API server refused for good, by uid.
         hindered: why pins could not be bound so far, by uid.
         trouble: what hindered the other steps when the node was looked at last, or None.
+        instance: why the promised instance is not this node's, as far as a providerID tells; None when it may be.
         not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
         sweeps_left: how many more pods of a controller (by uid) may be swept that were not pinned; ``sweep_limit`` for
             all others.
@@ -127,6 +128,7 @@ class Observation:
     failed: Mapping[str, PinState] = field(default_factory=dict)
     hindered: Mapping[str, Refusal] = field(default_factory=dict)
     trouble: Refusal | None = None
+    instance: Refusal | None = None
     not_kept: frozenset[str] = frozenset()
     sweeps_left: Mapping[str, int] = field(default_factory=dict)
     sweep_limit: int = 10

@@ -26,9 +26,10 @@ def decide(o: Observation) -> Decision:
     if o.given_up:
         return ending.end(o, ending.GIVEN_UP)
     if o.made:
-        return ending.end(o, pins.never_came(o) or ending.unwanted(o, pins.states(o)) or _gone(o))
-    if o.refused is not None:
-        return ending.end(o, o.refused)
+        why = pins.never_came(o) or ending.unwanted(o, pins.states(o)) or o.refused or o.instance
+        return ending.end(o, why or _gone(o))
+    if (why := o.refused or o.instance) is not None:
+        return ending.end(o, why)
     if rules.expired(o.spec, o.now):
         why = pins.never_came(o) if o.late else None
         return ending.end(o, why or Refusal(ReasonCode.DEADLINE_PASSED))

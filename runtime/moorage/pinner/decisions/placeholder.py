@@ -23,7 +23,7 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     if o.refused is not None:  # it is there, and not as it must be
         return ending.end(o, o.refused, node=node)
     found: Mapping[str, PinState] = pins.states(o)
-    over = pins.never_came(o) or ending.unwanted(o, found)
+    over = pins.never_came(o) or ending.unwanted(o, found) or o.instance
     if over is not None:
         return ending.end(o, over, node=node)
     binds, _, found = pins.bind(o, room, found)

@@ -176,6 +176,7 @@ class Acceptance:
             self._cluster.ends.refuse,
             self._cluster.all_nodes,
             behind=behind or not _known(each),
+            instance=lambda name, promise: self._cluster.instance_refusal(name, promise, o.now),
         )
         try:
             judgement = judge.judge(each.instruction, o, spec, context)

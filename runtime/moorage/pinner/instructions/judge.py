@@ -86,6 +86,7 @@ class Context:
         refuse_owner: why a pod is not pinned for its owner's sake: those before it came to nothing too often; or None.
         nodes: gives all Nodes of the cluster.
         behind: whether it must wait, because an earlier instruction for the node does.
+        instance: why the instance of a promise is not this node's, or None; of the node's name and the promise.
     """
 
     epoch: int
@@ -94,6 +95,7 @@ class Context:
     refuse_owner: Callable[[Pod], Refusal | None]
     nodes: Callable[[], Iterable[Node]]
     behind: bool = False
+    instance: Callable[[str, Promise], Refusal | None] = lambda _name, _promise: None
 
 
 def judge(instruction: Instruction, o: Observation, spec: Spec, context: Context) -> Judgement:
@@ -187,6 +189,9 @@ def _create(
         return Deferred()
     promise = _promise(promised, profile)
     if spec.promise is None and not profile.late and (refusal := strangers.refuse(promised, context.nodes)) is not None:
+        return Refused(Outcome.REJECTED, refusal)
+    joined = o.node is not None and o.node.has_kubelet
+    if not joined and (refusal := context.instance(o.name, promise)) is not None:
         return Refused(Outcome.REJECTED, refusal)
     if spec.promise is not None and not merging.same_promise(spec.promise, promise):
         return _refused(ReasonCode.DUPLICATE_NODE, f"node {o.name} is promised already, and differently")

@@ -139,6 +139,7 @@ class NodeController:
             confirmed = any(isinstance(step, Confirm) for step in due)
             if decision.ended is not None and any(_ends(step) for step in due):
                 self._ended[name] = decision.ended
+                self._reports.ending(observation, decision)
             self._answers.progress(observation, decision)
             await self._executor.run(name, due)
         else:

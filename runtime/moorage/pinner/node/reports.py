@@ -41,13 +41,25 @@ class Reports:
             o: the node.
             decision: what was decided when nothing more could be done for the moment.
         """
-        report = report_of(o, decision)
+        self._say(o.name, report_of(o, decision))
+
+    def ending(self, o: Observation, decision: Decision) -> None:
+        """Say why a promise fails before nothing is left of it: afterwards only that it is gone can be said.
+
+        Args:
+            o: the node.
+            decision: what is done now.
+        """
+        if decision.state == "Failing":
+            self._say(o.name, report_of(o, decision))
+
+    def _say(self, name: str, report: NodeReport | None) -> None:
         if report is None:
-            before = self._said.pop(o.name, None)
+            before = self._said.pop(name, None)
             if before is not None:
-                self._send(NodeReport(o.name, NodeState.GONE, position=before.position))
-        elif self._said.get(o.name) != report:
-            self._said[o.name] = report
+                self._send(NodeReport(name, NodeState.GONE, position=before.position))
+        elif self._said.get(name) != report:
+            self._said[name] = report
             self._send(report)
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from moorage.objects import Node, Pod
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
+from moorage.reservations import NodeReservation, Owner, Pin, Problem, Promise, Spec, merging, rules
 from moorage.scheduling import Verdict
 
-from ..decisions import late, nominations, slot_reservations
+from ..decisions import late, nominations, renamed, slot_reservations
 from ..decisions.ends import Ends
 from ..decisions.late import Unclaimed
 from ..decisions.observation import Observation, PinState
@@ -146,6 +146,7 @@ class ClusterState(Following):
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             trouble=trouble,
+            instance=self.instance_refusal(name, promise, now) if promise is not None else None,
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             capped=self.ends.capped,
             capped_owners=self.ends.capped_owners,
@@ -201,6 +202,33 @@ class ClusterState(Following):
         promises = ((each, self.reading(each).spec.promise) for each in self._machines.owners)
         like = sorted(each for each, promise in promises if promise is not None and late.selects(promise, node))
         return Unclaimed(self._machines.unclaimed(node, now), tuple(like))
+
+    def instance_refusal(self, name: str, promise: Promise, now: datetime) -> Refusal | None:
+        """Why the instance of a promise is not this node's; None when it may be, or when the promise names none.
+
+        Of several reservations of one instance the oldest has it.
+
+        Args:
+            name: of the reservation, which need not exist.
+            promise: what it promises.
+            now: the API server's time, UTC.
+        """
+        if not promise.provider_id:
+            return None
+        own = self._age(name)
+        for other in sorted(self._instances.promised(promise.provider_id) - {name}, key=self._age):
+            node, spec = self.node(other), self.reading(other).spec
+            ends = rules.expired(spec, now) and (node is None or not node.has_kubelet)
+            if not ends and self._age(other) < own:
+                return renamed.promised_before(name, promise.provider_id, other)
+        since = self.reservation(name)
+        known = (self.nodes.get(each) for each in sorted(self._instances.nodes(promise.provider_id)))
+        return renamed.refuse(name, promise, since, [node for node in known if node is not None])
+
+    def _age(self, name: str) -> tuple[str, str]:
+        """What reservations are ordered by; one that does not exist yet comes last."""
+        reservation = self.reservation(name)
+        return (reservation.metadata.creation_timestamp or "" if reservation is not None else "~", name)
 
     def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
         """The Node that a late reservation learns next."""

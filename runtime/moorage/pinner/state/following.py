@@ -29,6 +29,7 @@ from ..promised.expected import Expectation, Expected
 from ..promised.manifest import as_promised
 from ..refusal import Refusal
 from .caches import ANCHORS, Caches
+from .instances import Instances
 from .machines import Machines
 from .unstored import Intents
 
@@ -82,6 +83,7 @@ class Following:
         self._enqueue, self._enqueue_later, self._enqueue_slots = enqueue, enqueue_later or enqueue, enqueue_slots
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
         self._machines = Machines()
+        self._instances = Instances()
         self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
@@ -355,6 +357,9 @@ class Following:
         """
         spec = self.reading(name).spec
         node = spec.named(name) if name in self._readings else ""
+        instance = spec.promise.provider_id if spec.promise is not None and self._is_wanted(name) else ""
+        for other in self._instances.promise(name, instance):
+            self._enqueue(other)
         self._machines.learned(name, before, node)
         sought = self._machines.seek(name, spec.promise if not node and self._is_wanted(name) else None)
         changed = [each for each in (before, node) if each and before != node]
@@ -417,6 +422,8 @@ class Following:
         return self.slot_reservations.get(name)
 
     def _on_node(self, name: str) -> None:
+        for reserved in self._instances.node(name, self.nodes.get(name)):
+            self._enqueue(reserved)
         self._place_node(name)
         self._offer(name)
         if self.slot_reservation(name) is not None:

@@ -65,6 +65,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_NODE_FULL: _ClassVar[ReasonCode]
     REASON_CODE_NEW_ZONE: _ClassVar[ReasonCode]
     REASON_CODE_NODE_TERMINATING: _ClassVar[ReasonCode]
+    REASON_CODE_NODE_RENAMED: _ClassVar[ReasonCode]
     REASON_CODE_POD_NOT_FOUND: _ClassVar[ReasonCode]
     REASON_CODE_POD_UID_CHANGED: _ClassVar[ReasonCode]
     REASON_CODE_POD_BOUND_ELSEWHERE: _ClassVar[ReasonCode]
@@ -131,6 +132,7 @@ REASON_CODE_NODE_SMALLER: ReasonCode
 REASON_CODE_NODE_FULL: ReasonCode
 REASON_CODE_NEW_ZONE: ReasonCode
 REASON_CODE_NODE_TERMINATING: ReasonCode
+REASON_CODE_NODE_RENAMED: ReasonCode
 REASON_CODE_POD_NOT_FOUND: ReasonCode
 REASON_CODE_POD_UID_CHANGED: ReasonCode
 REASON_CODE_POD_BOUND_ELSEWHERE: ReasonCode
