@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
-from moorage.objects import Node
+from moorage.objects import Node, Taint
 from moorage.pinner.names import PREPARING
-from moorage.protocol import CreatePlaceholder, Outcome
+from moorage.protocol import BindWhen, CreatePlaceholder, Outcome
 from tests.kube import pinning
 from tests.kube.support import eventually
 from tests.kube.test_nominations import WANTING, guarded, publish, there
@@ -86,6 +88,30 @@ async def test_plain_pods_are_bound_and_pods_with_devices_nominated_to_the_node_
         await eventually(started, "every pod to run on the machine")
         assert guarded(await registered(client, other, lambda n: n.ready)), "the second that matches"
         assert driver.lines.with_message("node placeholder created", node=name) == []
+
+
+async def test_pods_are_bound_once_a_startup_taint_is_gone_where_the_promise_says_so(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    name, machine, agent = node_name(), node_name("m"), "moorage.test/agent-not-ready"
+    pods = await pinning.replicas(client, "web", namespace, 2, name)
+    starts = (Taint(key=agent, value="true", effect="NoSchedule"),)
+    wanted = replace(late(name).promise, startup_taints=starts, bind_when=BindWhen.STARTUP_TAINTS_GONE)
+    async with pinning.driver(client) as driver:
+        driver.send(CreatePlaceholder(wanted))
+        pinned = driver.send(pinning.pin(name, pods))
+        await join(cluster, machine, name, TAINT, f"{agent}=true:NoSchedule")
+        await pinning.reservation_where(
+            client, name, lambda r: f"still has the taint {agent}" in (r.status or {}).get("message", ""), "to wait"
+        )
+        joined = await registered(client, machine, lambda n: n.ready)
+        assert guarded(joined)
+        assert {each.spec.node_name for each in await there(client, pods)} == {""}
+        kept = [msgspec.to_builtins(taint) for taint in joined.spec.taints if taint.key != agent]
+        await client.patch(resources.NODES, machine, changes={"spec": {"taints": kept}}, uid=joined.metadata.uid)
+        assert set(pinning.outcomes(await driver.answer(pinned)).values()) == {(Outcome.APPLIED, "OK")}
+        assert {each.spec.node_name for each in await there(client, pods)} == {machine}
+        await registered(client, machine, lambda n: not guarded(n))
 
 
 async def test_a_kubelet_that_registers_without_the_taint_is_left_to_the_scheduler(

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from moorage.objects import Taint
-from moorage.protocol import Ack, Action, Instruction, PinPods, Position
+from moorage.protocol import Ack, Action, BindWhen, CreatePlaceholder, Instruction, PinPods, Position, Promise
 
 from .reports import Reports
 
@@ -197,10 +197,20 @@ class InstructionStore:
             listener()
 
 
+_LATER = ("allow_new_zone", "static_pods", "bind_when")
+"""Fields of promises that came after version 1 was declared."""
+_DEFAULTS = asdict(Promise("", {}))
+
+
 def instruction_id(plan: str, action: Action) -> str:
     """The idempotency key of an action. It is the same for the same plan name and action, on every machine."""
     kind = _KINDS[type(action).__name__]
-    text = json.dumps([plan, kind, asdict(action)], sort_keys=True, separators=(",", ":"), default=_plain)
+    content = asdict(action)
+    if isinstance(action, CreatePlaceholder):  # ids of an older planner stay what they were
+        for name in _LATER:
+            if content["promise"][name] == _DEFAULTS[name]:
+                del content["promise"][name]
+    text = json.dumps([plan, kind, content], sort_keys=True, separators=(",", ":"), default=_plain)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
     return f"{kind}-{action.node[:80]}-{digest}"
 
@@ -208,4 +218,6 @@ def instruction_id(plan: str, action: Action) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, Taint):
         return [value.key, value.value, value.effect]
+    if isinstance(value, BindWhen):
+        return value.value
     raise TypeError(f"{type(value).__name__} in an action")

@@ -13,7 +13,7 @@ from moorage.files import schemas
 from moorage.files.mistakes import FileMistakes, Mistake, Path
 from moorage.files.yamlfile import Document, parse
 from moorage.objects import Taint
-from moorage.protocol import Owner, PodRef, Promise, Slot, validate
+from moorage.protocol import BindWhen, Owner, PodRef, Promise, Slot, validate
 
 from .plan import Plan, PlannedNode, Rebalance, Wanted
 
@@ -33,6 +33,7 @@ _MACHINE_KEYS = (
     "labels",
     "taints",
     "startupTaints",
+    "bindWhen",
     "profile",
     "providerID",
     "nodeClaim",
@@ -226,6 +227,7 @@ class _Reader:
             match_labels=machine["matchLabels"],
             allow_new_zone=machine.get("allowNewZone", False),
             static_pods={resource: _quantity(value) for resource, value in machine["staticPods"].items()},
+            bind_when=BindWhen(machine.get("bindWhen", BindWhen.IMMEDIATELY.value)),
         )
         self._instance(entry, path)
         for problem in validate.promise_problems(promise):

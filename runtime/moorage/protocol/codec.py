@@ -14,6 +14,7 @@ from .messages import (
     Ack,
     Acks,
     Action,
+    BindWhen,
     ClientMessage,
     CreatePlaceholder,
     DeletePlaceholder,
@@ -55,6 +56,10 @@ _REASONS = {code.number: code for code in ReasonCode}
 _OUTCOMES = {getattr(pb, f"OUTCOME_{outcome.name}"): outcome for outcome in Outcome}
 _NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
 _WEBHOOKS = {getattr(pb, f"WEBHOOK_{webhook.name}"): webhook for webhook in Webhook}
+_BIND_WHEN = {
+    pb.BIND_WHEN_UNSPECIFIED: BindWhen.IMMEDIATELY,
+    **{getattr(pb, f"BIND_WHEN_{each.name}"): each for each in BindWhen},
+}
 _STATES = {getattr(pb, f"NODE_STATE_{state.name}"): state for state in NodeState}
 
 
@@ -287,6 +292,9 @@ def _action(instruction: pb.Instruction) -> Action:
 
 
 def _promise(promise: pb.Promise) -> Promise:
+    if promise.bind_when not in _BIND_WHEN:
+        sentence = f"{promise.bind_when} is a value that this pinner does not know"
+        raise ProtocolError(ReasonCode.UNKNOWN_FIELD, "instruction.create_placeholder.promise.bind_when", sentence)
     return Promise(
         name=promise.name,
         allocatable=dict(promise.allocatable),
@@ -299,6 +307,7 @@ def _promise(promise: pb.Promise) -> Promise:
         match_labels=dict(promise.match_labels),
         allow_new_zone=promise.allow_new_zone,
         static_pods=dict(promise.static_pods),
+        bind_when=_BIND_WHEN[promise.bind_when],
     )
 
 
@@ -357,6 +366,8 @@ def _promise_pb(promise: Promise) -> pb.Promise:
         match_labels=promise.match_labels,
         allow_new_zone=promise.allow_new_zone,
         static_pods=promise.static_pods,
+        # The default is left out, so that older pinners take the promise.
+        bind_when=f"BIND_WHEN_{'UNSPECIFIED' if promise.bind_when is BindWhen.IMMEDIATELY else promise.bind_when.name}",
     )
 
 

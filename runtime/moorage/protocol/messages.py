@@ -35,6 +35,13 @@ class Position:
     sequence: int = 0
 
 
+class BindWhen(enum.Enum):
+    """When pods are bound to a promised node; the values are the words of plans and reservations."""
+
+    IMMEDIATELY = "Immediately"
+    STARTUP_TAINTS_GONE = "StartupTaintsGone"
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """The properties that a node will have.
@@ -52,6 +59,7 @@ class Promise:
         allow_new_zone: whether the node may be the first of its zone or region.
         static_pods: what the node's static pods will request together, out of ``allocatable``; ``pods`` is their
             number.
+        bind_when: when pods are bound to the node.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Promise:
     match_labels: Mapping[str, str] = field(default_factory=dict)
     allow_new_zone: bool = False
     static_pods: Quantities = field(default_factory=dict)
+    bind_when: BindWhen = BindWhen.IMMEDIATELY
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -183,6 +183,7 @@ def same_promise(promise: Promise, other: Promise) -> bool:
         and promise.node_claim == other.node_claim
         and promise.match_labels == other.match_labels
         and _values(promise.static_pods) == _values(other.static_pods)
+        and promise.binds_once_started == other.binds_once_started
     )
 
 

@@ -27,6 +27,11 @@ MAX_BYTES = 768 << 10
 LATE = "late"
 """The provider profile of nodes for which no placeholder is made: the machine brings its Node, under its own name."""
 
+IMMEDIATELY = "Immediately"
+STARTUP_TAINTS_GONE = "StartupTaintsGone"
+BIND_WHEN = (IMMEDIATELY, STARTUP_TAINTS_GONE)
+"""When pods are bound to the node."""
+
 HOLD = "Hold"
 DELETE = "Delete"
 INTENTS = (HOLD, DELETE)
@@ -83,7 +88,7 @@ class Promise(Object, frozen=True):
 
     Of profile ``late``, ``provider_id``, ``node_claim`` (Karpenter's) and ``match_labels`` say which Node it is, all
     that are given together. ``static_pods`` is the room that the node's static pods will take together, out of
-    ``allocatable``; ``pods`` is their number.
+    ``allocatable``; ``pods`` is their number. An empty ``bind_when`` means at once.
     """
 
     allocatable: Quantities
@@ -96,6 +101,12 @@ class Promise(Object, frozen=True):
     match_labels: Labels = msgspec.field(default_factory=dict)
     allow_new_zone: bool = False
     static_pods: Quantities = msgspec.field(default_factory=dict)
+    bind_when: str = ""
+
+    @property
+    def binds_once_started(self) -> bool:
+        """Whether pods are bound only once the machine has started: it is Ready, and its startup taints are gone."""
+        return self.bind_when == STARTUP_TAINTS_GONE
 
     @property
     def late(self) -> bool:

@@ -17,6 +17,7 @@ from moorage.objects import Taint
 from moorage.objects.quantity import QuantityError, parse
 
 from .model import (
+    BIND_WHEN,
     INTENTS,
     MAX_PINS,
     MAX_RECORDS,
@@ -173,6 +174,7 @@ class SpecReader:
             _bad_quantity("promise.allocatable", promise.allocatable)
             or _bad_quantity("promise.staticPods", promise.static_pods)
             or _bad_taint(promise)
+            or _bad_choice(promise)
         )
         if bad is not None:
             self._problems.append(Problem(f"spec.{bad.field}", bad.sentence))
@@ -234,6 +236,12 @@ def _bad_quantity(field: str, quantities: Mapping[str, str | int]) -> Problem | 
         except QuantityError as error:
             return Problem(f"{field}[{name}]", str(error))
     return None
+
+
+def _bad_choice(promise: Promise) -> Problem | None:
+    if promise.bind_when in ("", *BIND_WHEN):
+        return None
+    return Problem("promise.bindWhen", f"{_short(promise.bind_when)} is none of {', '.join(BIND_WHEN)}")
 
 
 def _bad_taint(promise: Promise) -> Problem | None:

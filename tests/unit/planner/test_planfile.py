@@ -17,7 +17,7 @@ from moorage.objects import Taint
 from moorage.planner import planfile
 from moorage.planner.file_source import PlanFile
 from moorage.planner.plan import Plan, Rebalance
-from moorage.protocol import Owner, PodRef, Promise, Slot
+from moorage.protocol import BindWhen, Owner, PodRef, Promise, Slot
 from tools.generate import plan as generator
 
 GOOD = """\
@@ -77,6 +77,17 @@ def test_a_plan_means_what_it_says() -> None:
     assert (plan.fill[0].labels, plan.fill[0].count) == ((("app", "api"),), 3)
     assert (plan.delete, plan.release) == (("old-1",), ("old-2",))
     assert plan.needs_cluster == plan.fill[0]
+
+
+def test_when_pods_are_bound_is_said_by_a_template_or_a_node() -> None:
+    text = (
+        "templates: {t: {allocatable: {cpu: 1, memory: 1, pods: 1}, bindWhen: StartupTaintsGone}}\n"
+        "nodes: [{name: a, template: t}, {name: b, template: t, bindWhen: Immediately}]"
+    )
+    found = [node.promise.bind_when for node in _read(text).nodes if node.promise is not None]
+    assert found == [BindWhen.STARTUP_TAINTS_GONE, BindWhen.IMMEDIATELY]
+    (mistake,) = _mistakes(text.replace("bindWhen: Immediately", "bindWhen: Later"))
+    assert "'Later' is none of Immediately, StartupTaintsGone" in mistake
 
 
 REBALANCE = """\

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from moorage.planner.server import PlannerServer, ServerError, ServerSettings
 from moorage.planner.tlsfiles import authority_beside, pair_reader
 from moorage.protocol import (
     Ack,
+    BindWhen,
     CreatePlaceholder,
     Instruction,
     Outcome,
     PinPods,
     PodRef,
     Position,
+    Promise,
     ReasonCode,
     Release,
     SnapshotEnd,
@@ -89,8 +92,11 @@ def test_ids_follow_from_what_an_instruction_says() -> None:
         instruction_id("plan", PinPods("n", pods[:1])),
         instruction_id("plan", CreatePlaceholder(type(promise("n"))("n", {}, {}, taints))),
         instruction_id("plan", CreatePlaceholder(type(promise("n"))("n", {}, {}, (), taints))),
+        instruction_id("plan", CreatePlaceholder(replace(promise("n"), bind_when=BindWhen.STARTUP_TAINTS_GONE))),
     }
-    assert len(different) == 8
+    assert len(different) == 9
+    known = instruction_id("plan", CreatePlaceholder(Promise("n", {"cpu": "1"})))
+    assert known == "create-n-3f6f3ddf5132ea09e5a0", "another id would be another instruction after an update"
     assert all(len(each) <= 128 for each in different)
     assert len(instruction_id("plan", Release("n" * 253))) <= 128
 

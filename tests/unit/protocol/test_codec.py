@@ -16,6 +16,7 @@ from moorage.objects import Taint
 from moorage.protocol import (
     Ack,
     Acks,
+    BindWhen,
     ClientMessage,
     CreatePlaceholder,
     DeletePlaceholder,
@@ -62,7 +63,21 @@ moments = st.datetimes(timezones=st.just(UTC))
 actions = st.one_of(
     st.builds(
         CreatePlaceholder,
-        st.builds(Promise, texts, maps, maps, taints, taints, texts, texts, texts, maps, st.booleans(), maps),
+        st.builds(
+            Promise,
+            texts,
+            maps,
+            maps,
+            taints,
+            taints,
+            texts,
+            texts,
+            texts,
+            maps,
+            st.booleans(),
+            maps,
+            st.sampled_from(BindWhen),
+        ),
     ),
     st.builds(DeletePlaceholder, texts),
     st.builds(PinPods, texts, st.lists(pods, max_size=4).map(tuple)),
@@ -165,6 +180,7 @@ def test_a_malformed_instruction_names_the_field(change: str, field: str) -> Non
             "instruction.create_placeholder.promise.taints[0].#31",
         ),
         ("i.deadline.MergeFromString(b'\\xfa\\x01\\x01x')", "instruction.deadline.#31"),
+        ("i.create_placeholder.promise.bind_when = 7", "instruction.create_placeholder.promise.bind_when"),
     ],
 )
 def test_a_field_that_is_not_known_is_refused_wherever_it_is(change: str, field: str) -> None:

@@ -21,6 +21,7 @@ GOOD: dict[str, Any] = {
         "taints": [{"key": "k", "effect": "NoSchedule"}],
         "providerID": "aws:///a/i-1",
         "profile": "aws",
+        "bindWhen": "StartupTaintsGone",
     },
     "pins": [{"namespace": "n", "name": "p", "uid": "1", "instruction": "i"}],
     "slots": [{"owner": {"kind": "Deployment", "namespace": "n", "name": "web"}, "requests": {"cpu": "1"}, "count": 2}],
@@ -65,6 +66,7 @@ def test_fields_of_a_newer_version_are_no_problem() -> None:
         ({"slots": [{"owner": {}, "count": -1}]}, "spec.slots.count", "negative"),
         ({"slots": [{"owner": {}, "requests": {"cpu": "much"}}]}, "spec.slots.requests[cpu]", "not a quantity"),
         ({"promise": {"labels": {}}}, "spec.promise", "allocatable"),
+        ({"promise": {"allocatable": {}, "bindWhen": "Later"}}, "spec.promise.bindWhen", "none of Immediately"),
         ({"promise": {"allocatable": {"cpu": "-4"}}}, "spec.promise.allocatable[cpu]", "negative"),
         (
             {"promise": {"allocatable": {}, "taints": [{"key": "k", "effect": "Never"}]}},

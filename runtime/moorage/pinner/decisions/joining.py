@@ -44,9 +44,13 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
     if overdue:
         return _never_ready(o, node, found, sweeps)
-    if not node.ready or binds:
+    starting = o.binding_waits_for if o.guarded and _keeps_room(o, found) else None
+    if not node.ready or binds or starting is not None:
         message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
-        message = going.text if going is not None else message
+        if going is not None:
+            message = going.text
+        elif starting is not None:
+            message = pins.waiting(found) or starting.text
         steps = (*binds, *sweeps, *(nominations.cleared(o, found) or edits.drop_lost(o, found)))
         return Decision(steps, "Joining", message, found, wake=wake, later=edits.note_done(o, node))
     nominating = nominations.plan(o, node, left, room, found)
@@ -55,6 +59,12 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     if (o.guarded and nominating.holds) or nominating.pins or nominations.cleared(o, found):
         return _nominating(o, node, sweeps, nominating, wake)
     return _adopted(o, node, found, sweeps, wake)
+
+
+def _keeps_room(o: Observation, found: Mapping[str, PinState]) -> bool:
+    """Whether a pod is still to be bound, of a pin or of a slot: until then the scheduler is kept away."""
+    pending = any(state.outcome is None for state in found.values())
+    return pending or rules.expecting(o.spec, o.now, o.pods)
 
 
 def _nominating(

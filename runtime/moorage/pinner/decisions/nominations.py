@@ -19,12 +19,12 @@ from typing import NamedTuple
 from moorage.kube.clock import micro_time
 from moorage.objects import Node
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import Pin, Promise, Spec, merging, moment
+from moorage.reservations import Pin, Spec, merging, moment
 from moorage.wording import counted
 
-from ..names import LIFECYCLE_TAINTS
 from ..refusal import Refusal, Wait
 from .observation import Observation, PinState, Room
+from .starting import taint_of_start
 from .steps import ClearNomination, Nominate
 
 MAX_TRIES = 3
@@ -71,7 +71,7 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: M
     """
     pins, states = _wanted(o, wanted)
     answers = room.nominate([o.pinned[pin.uid] for pin in pins]) if pins else {}
-    starting = _starting(node, o.spec.promise)
+    starting = taint_of_start(node, o.spec.promise)  # the scheduler would be turned away, and wake others
     due: list[Pin] = []
     waiting = unseen = False
     wake = None
@@ -159,15 +159,6 @@ def landed(spec: Spec, uid: str, node: str) -> Refusal | None:
     if not recorded_node(spec, uid, node):
         return None
     return Refusal(ReasonCode.POD_NOMINATED, f"the scheduler has placed the pod on node {node}, as it was nominated")
-
-
-def _starting(node: Node, promise: Promise | None) -> Refusal | None:
-    """What says that a node that is Ready is still starting: the scheduler would be turned away, and wake others."""
-    passing = {(taint.key, taint.value) for taint in promise.startup_taints} if promise is not None else set()
-    for taint in node.spec.taints:
-        if taint.key in LIFECYCLE_TAINTS or (taint.key, taint.value) in passing:
-            return Refusal(ReasonCode.DEADLINE_PASSED, f"node {node.metadata.name} still has the taint {taint.key}")
-    return None
 
 
 def _lost(o: Observation, pin: Pin) -> Refusal | None:

@@ -16,6 +16,7 @@ from ..providers import Profile
 from ..refusal import Nominable, Refusal, Wait
 from .late import Unclaimed
 from .signs import NONE, Signs
+from .starting import binding_waits_for
 
 
 class Room(Protocol):
@@ -158,6 +159,11 @@ class Observation:
     def guarded(self) -> bool:
         """Whether the scheduler is kept away from the Node."""
         return self.node is not None and preparing(self.node) == PREPARING_TAINT.effect
+
+    @property
+    def binding_waits_for(self) -> Refusal | None:
+        """What pins wait for before they are bound, because the promise says so; None when they may be bound now."""
+        return binding_waits_for(self.name, self.node, self.spec.promise)
 
     @property
     def open(self) -> bool:

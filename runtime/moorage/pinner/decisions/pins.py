@@ -105,7 +105,9 @@ class Binding(NamedTuple):
 
 
 def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
-    """Bind every pending pin whose pod fits.
+    """Bind every pending pin whose pod fits, unless the promise lets them wait until the machine has started.
+
+    Pins that wait are counted, each beside those before it: what does not fit is refused at once.
 
     Args:
         o: the node.
@@ -113,6 +115,7 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
         found: the pins' states, by uid.
     """
     pending = [pin for pin in o.spec.pins if found[pin.uid] is PENDING]
+    waits = o.binding_waits_for
     binds, left, news = [], [], {}
     for pin in pending:
         if (why := eligibility.refuse_impatient(o.pinned[pin.uid], o.node)) is not None:
@@ -121,6 +124,8 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
     answers = room.admit([o.pinned[pin.uid] for pin in pending]) if pending else {}
     for pin in pending:
         match answers[pin.uid]:
+            case None if waits is not None:
+                news[pin.uid] = PinState(None, waits, awaits=waits)
             case None:
                 binds.append(Bind(pin, o.pinned[pin.uid]))
             case Nominable(why):

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from moorage.kube.clock import micro_time
 from moorage.objects import Node, Pod
 from moorage.protocol import (
+    BindWhen,
     CreatePlaceholder,
     DeletePlaceholder,
     ExpectPods,
@@ -139,6 +140,8 @@ def can_be_bound(o: Observation, accepted: Iterable[Instruction]) -> bool:
         accepted: the instructions.
     """
     bindable = o.node is not None and o.made and o.open and not o.given_up and not o.problems
+    if o.binding_waits_for is not None:
+        return False
     return bindable and all(isinstance(each.action, PinPods) for each in accepted)
 
 
@@ -307,6 +310,7 @@ def _promise(promised: PromisedNode, profile: Profile) -> Promise:
         match_labels=dict(promised.match_labels),
         allow_new_zone=promised.allow_new_zone,
         static_pods=dict(promised.static_pods),
+        bind_when="" if promised.bind_when is BindWhen.IMMEDIATELY else promised.bind_when.value,
     )
 
 

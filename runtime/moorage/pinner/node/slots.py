@@ -16,6 +16,7 @@ from moorage.reservations import Pin, Slot, merging, rules
 
 from .. import eligibility, kubelet_admission
 from ..decisions import adoption, slot_reservations
+from ..decisions.starting import binding_waits_for
 from ..names import preparing
 from ..refusal import Nominable, Refusal, Wait
 from ..state.cluster import ClusterState
@@ -98,6 +99,11 @@ def is_guarded(cluster: ClusterState, name: str) -> bool:
     return node is not None and preparing(node) == adoption.NO_SCHEDULE
 
 
+def waits_for_start(cluster: ClusterState, name: str) -> bool:
+    """Whether pods are bound to a node only later, because its promise says so (``bindWhen: StartupTaintsGone``)."""
+    return binding_waits_for(name, cluster.node(name), cluster.reading(name).spec.promise) is not None
+
+
 def take_on_waiting(cluster: ClusterState, name: str, now: datetime) -> None:
     """Intend pods that wait without a node for the slots of their owners on a node, as far as they fit there.
 
@@ -107,7 +113,7 @@ def take_on_waiting(cluster: ClusterState, name: str, now: datetime) -> None:
         now: the API server's time, UTC.
     """
     free = cluster.expected.free(name)
-    if not free or not is_guarded(cluster, name):
+    if not free or not is_guarded(cluster, name) or waits_for_start(cluster, name):
         return
     by = cluster.expected.by(name)
     pins = [

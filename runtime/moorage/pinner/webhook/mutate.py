@@ -91,9 +91,14 @@ class Mutator:
         nodes = [] if pod.spec.node_name else expected.nodes(pod)
         if not nodes:
             return ()
-        found = self._place(pod, nodes)
-        if isinstance(found, Refusal):
+        starting = {name for name in nodes if slots.waits_for_start(self._cluster, name)}
+        ready = [name for name in nodes if name not in starting]
+        found = self._place(pod, ready) if ready else None
+        if isinstance(found, Refusal) and not starting:
             return self._left(pod, nodes[0], found)
+        if not isinstance(found, Place):
+            metrics.ADMITTED.labels("waiting").inc()  # it is bound to its slot once the machine has started
+            return ()
         id, pinned = secrets.token_hex(8), self._names(found)
         if not request.dry_run:
             self._cluster.expect(id, pod, found.name)

@@ -38,6 +38,12 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_REJECTED: _ClassVar[Outcome]
     OUTCOME_FAILED: _ClassVar[Outcome]
 
+class BindWhen(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BIND_WHEN_UNSPECIFIED: _ClassVar[BindWhen]
+    BIND_WHEN_IMMEDIATELY: _ClassVar[BindWhen]
+    BIND_WHEN_STARTUP_TAINTS_GONE: _ClassVar[BindWhen]
+
 class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     REASON_CODE_UNSPECIFIED: _ClassVar[ReasonCode]
@@ -107,6 +113,9 @@ OUTCOME_ACCEPTED: Outcome
 OUTCOME_APPLIED: Outcome
 OUTCOME_REJECTED: Outcome
 OUTCOME_FAILED: Outcome
+BIND_WHEN_UNSPECIFIED: BindWhen
+BIND_WHEN_IMMEDIATELY: BindWhen
+BIND_WHEN_STARTUP_TAINTS_GONE: BindWhen
 REASON_CODE_UNSPECIFIED: ReasonCode
 REASON_CODE_OK: ReasonCode
 REASON_CODE_UNKNOWN_FIELD: ReasonCode
@@ -368,7 +377,7 @@ class Release(_message.Message):
     def __init__(self, node: _Optional[str] = ...) -> None: ...
 
 class Promise(_message.Message):
-    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile", "node_claim", "match_labels", "allow_new_zone", "static_pods")
+    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile", "node_claim", "match_labels", "allow_new_zone", "bind_when", "static_pods")
     class AllocatableEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -407,6 +416,7 @@ class Promise(_message.Message):
     NODE_CLAIM_FIELD_NUMBER: _ClassVar[int]
     MATCH_LABELS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_NEW_ZONE_FIELD_NUMBER: _ClassVar[int]
+    BIND_WHEN_FIELD_NUMBER: _ClassVar[int]
     STATIC_PODS_FIELD_NUMBER: _ClassVar[int]
     name: str
     allocatable: _containers.ScalarMap[str, str]
@@ -418,8 +428,9 @@ class Promise(_message.Message):
     node_claim: str
     match_labels: _containers.ScalarMap[str, str]
     allow_new_zone: bool
+    bind_when: BindWhen
     static_pods: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ..., node_claim: _Optional[str] = ..., match_labels: _Optional[_Mapping[str, str]] = ..., allow_new_zone: _Optional[bool] = ..., static_pods: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ..., node_claim: _Optional[str] = ..., match_labels: _Optional[_Mapping[str, str]] = ..., allow_new_zone: _Optional[bool] = ..., bind_when: _Optional[_Union[BindWhen, str]] = ..., static_pods: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Taint(_message.Message):
     __slots__ = ("key", "value", "effect")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from moorage.objects import Pod
+from moorage.objects import Pod, Taint
 from moorage.pinner.names import (
     CLAIM_ANNOTATION,
     NOT_PINNED_ANNOTATION,
@@ -17,9 +17,10 @@ from moorage.pinner.names import (
     RESERVATION_ANNOTATION,
     UNREACHABLE,
 )
+from moorage.pinner.node import slots
 from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.promised import expected
-from moorage.reservations import Owner, Promise
+from moorage.reservations import STARTUP_TAINTS_GONE, Owner, Promise
 from moorage.scheduling import Reason
 from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Json, Scene, patched, pod, slot
 
@@ -94,6 +95,41 @@ def test_on_a_node_that_is_not_ready_yet_a_pod_that_would_be_removed_at_once_wai
     )
     assert node_of(scene.create(pod())) == "", "it tolerates nothing"
     assert [node_of(scene.create(patient(seconds))) for seconds in (300, None)] == ["machine", "machine"]
+
+
+ONCE_STARTED = msgspec.structs.replace(
+    PROMISE, startup_taints=(Taint("agent", "", "NoSchedule"),), bind_when=STARTUP_TAINTS_GONE
+)
+REPORTED = {"allocatable": PROMISE.allocatable, "nodeInfo": {"kubeletVersion": "v1"}}
+READY = {**REPORTED, "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("taints", "status", "pinned"),
+    [
+        (("agent",), {"allocatable": PROMISE.allocatable}, False),
+        ((), {"allocatable": PROMISE.allocatable}, False),
+        ((), REPORTED, False),
+        (("agent",), READY, False),
+        (("node.kubernetes.io/not-ready",), READY, False),
+        (("another",), READY, True),
+        ((), READY, True),
+    ],
+)
+def test_pods_are_pinned_to_a_machine_only_once_it_has_started_where_the_promise_says_so(
+    scene: Scene, taints: tuple[str, ...], status: Json, pinned: bool
+) -> None:
+    kept = [{"key": key, "effect": "NoSchedule"} for key in (PREPARING, *taints)]
+    wants = {**pod(), "spec": {**pod()["spec"], "tolerations": [{"key": "another", "operator": "Exists"}]}}
+    scene.node("node-1", slot(2), promise=ONCE_STARTED, spec={"taints": kept}, status=status)
+    created = scene.create(wants)
+    assert node_of(created) == ("node-1" if pinned else "")
+    if not pinned:
+        assert created == wants, "it waits as it is, and is bound to its slot later"
+        slots.take_on_waiting(scene.cluster, scene.sweeps, "node-1", NOW)
+        assert scene.cluster.intents.of("node-1").pins == ()
+        scene.node("node-2", slot(1))
+        assert node_of(scene.create(wants)) == "node-2", "another node is ready for it"
 
 
 def test_slots_of_a_late_node_hold_room_on_the_node_that_came(scene: Scene) -> None:

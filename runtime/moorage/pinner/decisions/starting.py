@@ -1,0 +1,51 @@
+"""A machine that is still starting, and pins that wait until it has started (``bindWhen: StartupTaintsGone``). Pure.
+
+A pod that is bound to a placeholder is started by the kubelet as soon as that has joined, whatever taints are still on
+the Node: the network or the mesh that a startup taint stands for may not be there yet. Pins that wait for it are
+counted on the node and not bound; pods with a node of their own are never unbound again.
+"""
+
+from __future__ import annotations
+
+from moorage.objects import Node
+from moorage.protocol import ReasonCode
+from moorage.reservations import Promise
+
+from ..names import LIFECYCLE_TAINTS, PREPARING
+from ..refusal import Refusal
+
+_WAITS = "pods are bound once it is Ready and its startup taints are gone"
+
+
+def taint_of_start(node: Node, promise: Promise | None) -> Refusal | None:
+    """What says that a node that is Ready is still starting: its first such taint; None when it has none.
+
+    Args:
+        node: the Node.
+        promise: says which taints pass; those that Kubernetes itself sets while a node starts are among them.
+    """
+    passing = {(taint.key, taint.value) for taint in promise.startup_taints} if promise is not None else set()
+    for taint in node.spec.taints:
+        if taint.key == PREPARING:  # our own goes last, also where it is promised as a startup taint
+            continue
+        if taint.key in LIFECYCLE_TAINTS or (taint.key, taint.value) in passing:
+            return Refusal(ReasonCode.DEADLINE_PASSED, f"node {node.metadata.name} still has the taint {taint.key}")
+    return None
+
+
+def binding_waits_for(name: str, node: Node | None, promise: Promise | None) -> Refusal | None:
+    """What pins to a node wait for before they are bound; None when they may be bound now.
+
+    Args:
+        name: of the node, for people.
+        node: the Node; None while there is none.
+        promise: what was promised; only one that says so lets pins wait.
+    """
+    if promise is None or not promise.binds_once_started:
+        return None
+    if node is None or not node.has_kubelet:
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"the machine of node {name} has not joined: {_WAITS}")
+    if not node.ready:
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {node.metadata.name} is not Ready: {_WAITS}")
+    taint = taint_of_start(node, promise)
+    return Refusal(taint.reason, f"{taint.text}: {_WAITS}") if taint is not None else None
