@@ -15,6 +15,7 @@ from tests.examples import examples
 from tests.unit.pinner.bed import Bed, run
 from tests.unit.pinner.bed.days import EFFECTS, EVERY, PLURALS, REQUESTS, Day
 from tests.unit.pinner.bed.policies import POLICIES
+from tests.unit.pinner.decisions.kubelet_reasons import EVERY as EVERY_REASON
 
 Deed = tuple[Any, ...]
 
@@ -34,6 +35,8 @@ PLAN = st.one_of(
     deed("pin", NODES, st.integers(1, 3), WITHIN),
     deed("pin_devices", NODES, st.integers(1, 3), WITHIN),
     deed("create_late", NODES, WITHIN),
+    deed("create_starting", NODES, WITHIN),
+    deed("create_instance", NODES, WITHIN),
     deed("pin_again", NODES, WITHIN),
     deed("delete", NODES, WITHIN),
     deed("release", NODES, WITHIN),
@@ -43,6 +46,9 @@ PLAN = st.one_of(
 PEOPLE = st.one_of(
     deed("join", NODES | MACHINES, st.booleans()),
     deed("register", MACHINES, st.just(True) | st.booleans(), st.booleans()),
+    deed("agent_comes", NODES | MACHINES),
+    deed("instance_registers", MACHINES, st.booleans()),
+    deed("pod_is_refused", NODES | MACHINES, st.sampled_from(EVERY_REASON)),
     deed("publish", NODES | MACHINES, st.integers(0, 4)),
     deed("scheduler_binds", NODES | MACHINES),
     deed("scheduler_fails", NODES | MACHINES),
@@ -92,6 +98,10 @@ MORNINGS: tuple[tuple[Deed, ...], ...] = (
         (0.0, "pin", "n2", 1, 60.0),
         (0.5, "register", "m1", True, False),
     ),
+    ((0.0, "create_starting", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
+    ((0.0, "create_starting", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0), (2.0, "join", "n1", True)),
+    ((0.0, "create_starting", "n1", 60.0), (0.0, "expect", "n1", 60.0), (2.0, "join", "n1", True)),
+    ((0.0, "create_instance", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
     ((0.0, "create", "n1", 60.0),),
     ((0.0, "create", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
     ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "join", "n1", False)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from moorage.objects import Taint
 from moorage.pinner.names import PREPARING
+from moorage.protocol import BindWhen
 
 from .bed import Bed
 from .faults import (
@@ -24,6 +26,13 @@ from .policies import POLICIES
 from .refusals import Json
 from .store import key_of
 from .witness import THEIRS, Witness
+
+AGENT = "example.com/agent-not-ready"
+STARTING: dict[str, Any] = {
+    "startup_taints": (Taint(key=AGENT, effect="NoExecute"),),
+    "bind_when": BindWhen.STARTUP_TAINTS_GONE,
+}
+INSTANCE = "aws:///a/i-1"
 
 EFFECTS: dict[str, Effect] = {
     "denied": deny(),
@@ -119,6 +128,14 @@ class Day:
     def create_late(self, node: str, within: float) -> None:
         self._bed.planner.create_late(node, within=within)
 
+    def create_starting(self, node: str, within: float) -> None:
+        """Pods are to be bound once the machine has started."""
+        self._bed.planner.create(node, within=within, **STARTING)
+
+    def create_instance(self, node: str, within: float) -> None:
+        """Which instance the machine is is known, and it is the same for every node."""
+        self._bed.planner.create(node, within=within, provider_id=INSTANCE)
+
     def pin(self, node: str, count: int, within: float) -> None:
         self._bed.planner.pin(node, *self._bed.people.pods(count), within=within)
 
@@ -157,6 +174,25 @@ class Day:
         if self._bed.node(machine) is None:
             taints = [PREPARING] if guarded else []
             self._bed.people.register(machine, labels=BATCH, taints=taints, ready=ready)
+
+    def agent_comes(self, node: str) -> None:
+        """The startup taint goes."""
+
+        def change(found: Json) -> None:
+            kept = [taint for taint in found["spec"].get("taints", ()) if taint["key"] != AGENT]
+            found["spec"]["taints"] = kept
+
+        self._bed.api.edit("nodes", node, change)
+
+    def instance_registers(self, machine: str, ready: bool) -> None:
+        """The instance has a name of its own, and nobody has told it of a pod pinner."""
+        if self._bed.node(machine) is None:
+            self._bed.people.register(machine, taints=(), ready=ready, providerID=INSTANCE)
+
+    def pod_is_refused(self, node: str, reason: str) -> None:
+        """The kubelet says no to a pod, or ends it before it begins."""
+        for pod in self._on(node)[:1]:
+            self._bed.people.fail(pod, reason)
 
     def publish(self, node: str, devices: int) -> None:
         self._bed.people.publish(node, devices)

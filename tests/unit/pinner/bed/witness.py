@@ -42,6 +42,7 @@ class Witness:
     def _on_change(self, plural: str, change: Change) -> None:
         found = change.object
         if plural == "pods" and (node := found["spec"].get("nodeName")):
+            self._see_binding(found["metadata"]["uid"], node)
             self._was_bound.add((found["metadata"]["uid"], node))
         if plural == "pods":
             self._see_nomination(found)
@@ -49,6 +50,17 @@ class Witness:
             self._names[found["metadata"]["name"]].add(name)
         if plural == "nodes" and _has_kubelet(found):
             self._joined.add(found["metadata"]["name"])
+
+    def _see_binding(self, uid: str, node: str) -> None:
+        """Where a promise says so, nothing is bound before the machine is Ready and its startup taints are gone."""
+        reservation = self._bed.reservation(node)
+        promise = ((reservation or {}).get("spec") or {}).get("promise") or {}
+        if (uid, node) in self._was_bound or promise.get("bindWhen") != "StartupTaintsGone":
+            return
+        there = self._bed.node(node) or {"spec": {}}
+        passing = {taint["key"] for taint in promise.get("startupTaints", ())}
+        if not _has_kubelet(there) or passing & {taint["key"] for taint in there["spec"].get("taints", ())}:
+            self._wrong.append(f"pod {uid} was bound to {node}, which had not started")
 
     def _see_nomination(self, pod: Json) -> None:
         """Another program's nomination stays until the pod is bound."""
