@@ -86,13 +86,12 @@ def test_a_pod_for_another_system_is_neither_bound_nor_let_into_a_slot(setting: 
     setting.pods.put(for_windows(1), 20)
     assert [setting.admit(number) for number in (1, 2)] == ["DOES_NOT_FIT", ""]
     promise = msgspec.structs.replace(model.PROMISE, labels={"kubernetes.io/os": "windows"})
-    sweeps = Sweeps(10, lambda: 0.0)
-    found = slots.choose(setting.cluster, sweeps, for_windows(1), (NAME,), model.NOW)
+    found = slots.choose(setting.cluster, for_windows(1), (NAME,), model.NOW)
     assert isinstance(found, Refusal)
     assert "PodOSNotSupported" in found.text
     setting.caches["reservations"].put(reservation_of(spec_of(1, 2, 3, promise=promise)), 21)
     assert [setting.admit(number) for number in (1, 3)] == ["", ""]
-    assert isinstance(slots.choose(setting.cluster, sweeps, for_windows(4), (NAME,), model.NOW), slots.Place)
+    assert isinstance(slots.choose(setting.cluster, for_windows(4), (NAME,), model.NOW), slots.Place)
 
 
 # --- claims ---

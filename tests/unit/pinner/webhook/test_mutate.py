@@ -126,7 +126,7 @@ def test_pods_are_pinned_to_a_machine_only_once_it_has_started_where_the_promise
     assert node_of(created) == ("node-1" if pinned else "")
     if not pinned:
         assert created == wants, "it waits as it is, and is bound to its slot later"
-        slots.take_on_waiting(scene.cluster, scene.sweeps, "node-1", NOW)
+        slots.take_on_waiting(scene.cluster, "node-1", NOW)
         assert scene.cluster.intents.of("node-1").pins == ()
         scene.node("node-2", slot(1))
         assert node_of(scene.create(wants)) == "node-2", "another node is ready for it"
