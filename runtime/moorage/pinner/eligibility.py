@@ -21,8 +21,8 @@ RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController
 
 DEFAULT_SCHEDULER = "default-scheduler"
 
-PATIENCE = 300
-"""Seconds that a pod tolerates a node that is not Ready, unless it says otherwise."""
+PATIENCE = 60
+"""Seconds within which a machine that has joined is Ready, as a rule."""
 
 _NATIVE = ("cpu", "memory", "ephemeral-storage", "pods")
 
@@ -108,8 +108,8 @@ def refuse_node(node: Node | None) -> Refusal | None:
 def refuse_impatient(pod: Pod, node: Node | None) -> Refusal | None:
     """Why a pod is not put on a node as long as that is not Ready, or None.
 
-    Kubernetes gives every pod five minutes (DefaultTolerationSeconds). One that asks for less is removed as soon as the
-    node-lifecycle controller has seen a machine that is still starting (pkg/controller/tainteviction).
+    Kubernetes gives every pod five minutes (DefaultTolerationSeconds). One that asks for much less is removed while the
+    machine is still starting (pkg/controller/tainteviction), and so would be the next.
 
     Args:
         pod: the pod.

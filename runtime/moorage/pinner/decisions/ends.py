@@ -32,8 +32,11 @@ SOON = timedelta(minutes=10)
 """How long after its pin the end of a pod counts, and within which so many of them are too many."""
 LEFT_ALONE = timedelta(hours=1)
 """How long no pod of such an owner is pinned."""
-REPLACED = timedelta(minutes=1)
-"""How long after a pod has ended another one takes its place; a StatefulSet waits until the old one is gone."""
+REPLACED = timedelta(seconds=30)
+"""Within which another pod takes the place of one that ended, as a rule at once; a StatefulSet waits until it is gone.
+
+What comes later is a scale-up.
+"""
 PRECISION = timedelta(seconds=2)
 """Times in objects are whole seconds."""
 WATCH_LAG = timedelta(seconds=30)

@@ -222,7 +222,7 @@ def scale_down(world: World, names: list[str]) -> None:
     for name in names[1:]:
         world.delete(name)
         world.drop(name)
-    world.wait(90)
+    world.wait(31)
 
 
 def scale_down_and_up_again(world: World, names: list[str]) -> None:
