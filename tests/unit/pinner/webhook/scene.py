@@ -88,14 +88,18 @@ def patched(obj: Any, patch: list[Json]) -> Any:
 
 
 class Scene:
-    """What the webhook knows, and the webhook."""
+    """What the webhook knows, and the webhook.
 
-    def __init__(self) -> None:
+    Args:
+        most_ends: how many times the pins of an owner may come to nothing.
+    """
+
+    def __init__(self, most_ends: int = 1) -> None:
         caches = told(Caches.over(cast("Any", None)))
         self.stirred: list[str] = []
         self.settled: list[str] = []
         self.now = NOW
-        self.ends = Ends(1, lambda: self.now)
+        self.ends = Ends(most_ends, lambda: self.now)
         caches["pods"].subscribe(self.ends.follow)
         self.slots, self.daemon_sets = caches["slot_reservations"], caches["daemon_sets"]
         self.cluster = ClusterState(

@@ -273,6 +273,44 @@ def test_an_owner_whose_pods_fail_too_often_is_left_to_the_scheduler(scene: Scen
     )
 
 
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("seen_late", [False, True])
+@pytest.mark.parametrize("how", ["the kubelet", "an eviction", "at once"])
+def test_whoever_ends_the_pods_that_the_webhook_pins_it_is_the_third_time_that_is_the_last(
+    how: str, seen_late: bool, running: bool
+) -> None:
+    """The webhook may be asked about the replacement before the watch has shown the end: then it is once more."""
+    scene, pinned = Scene(most_ends=3), 0
+    if running:
+        scene.running("a", slot(2))
+    else:
+        scene.node("a", slot(2))
+    created = scene.create(pod())
+    for number in range(10):
+        scene.now += timedelta(seconds=2)
+        created["metadata"]["creationTimestamp"] = f"{scene.now:%Y-%m-%dT%H:%M:%SZ}"
+        stored(scene, created, f"web-{number}")
+        if not node_of(created):
+            break
+        pinned += 1
+        scene.now += timedelta(seconds=2)
+        again = scene.create(pod()) if seen_late else None
+        if how == "the kubelet":
+            stored(scene, created, f"web-{number}", phase="Failed", reason="OutOfcpu")
+        elif how == "an eviction":
+            created["metadata"] |= {
+                "deletionTimestamp": f"{scene.now + timedelta(seconds=30):%Y-%m-%dT%H:%M:%SZ}",
+                "deletionGracePeriodSeconds": 30,
+            }
+            stored(scene, created, f"web-{number}")
+        scene.pods.drop(f"ns/web-{number}", scene.next())
+        created = again or scene.create(pod())
+    assert pinned == 3 + seen_late
+    assert reason(created).startswith(
+        "pinned pods of ReplicaSet ns/web-5d4f ended 3 times within 10 minutes of their pins"
+    )
+
+
 def test_whatever_the_reservation_says_the_answer_admits(scene: Scene) -> None:
     rubbish: list[Any] = [None, [], "x", {"slots": [None]}, {"slots": {}}, {"until": 1e99}]
     for number, spec in enumerate(rubbish):
