@@ -8,10 +8,12 @@ is other work, because their requests would delay the next pins.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 from moorage.kube.backoff import Backoff
+from moorage.ops.slices import Turns
 
 LOW_PRIORITY_PATIENCE = 20.0
 """Seconds after which a low-priority key is handed out first."""
@@ -32,9 +34,18 @@ class KeyQueue:
         base: first ceiling, in seconds, of the back-off of a failing key.
         cap: highest ceiling, in seconds.
         on_waiting: is called with the number of waiting keys when it changes; for a metric.
+        monotonic: seconds on a clock that never goes back, also while a task runs.
     """
 
-    def __init__(self, *, base: float, cap: float, on_waiting: Callable[[int], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        *,
+        base: float,
+        cap: float,
+        on_waiting: Callable[[int], object] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._turns = Turns(clock=monotonic)
         self._base, self._cap, self._on_waiting = base, cap, on_waiting
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()  # keys in _ready, or to be added to it when their worker is done
@@ -93,7 +104,11 @@ class KeyQueue:
         self._backoffs.pop(key, None)
 
     async def get(self) -> tuple[str, bool]:
-        """Wait for the next key; also returns whether it has low priority. Call ``done`` afterwards."""
+        """Wait for the next key; also returns whether it has low priority. Call ``done`` afterwards.
+
+        Work that waits for nothing would go on for all keys in a row, so other tasks have their turn here.
+        """
+        await self._turns.give()
         loop = asyncio.get_running_loop()
         while (found := self._next(loop.time())) is None:
             woken = loop.create_future()

@@ -16,6 +16,25 @@ SLICE = 0.01
 """Seconds of work after which others run. They need some milliseconds each time, so nobody waits for 50."""
 
 
+class Turns:
+    """Lets other tasks run from time to time, in a loop whose awaits may all return at once.
+
+    Args:
+        seconds: of work between two turns of the others.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, seconds: float = SLICE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._until = clock() + seconds
+
+    async def give(self) -> None:
+        """Let the others run, if they have waited for long enough."""
+        if self._clock() >= self._until:
+            await asyncio.sleep(0)
+            self._until = self._clock() + self._seconds
+
+
 async def in_slices(
     steps: Iterable[object], *, seconds: float = SLICE, clock: Callable[[], float] = time.monotonic
 ) -> None:
@@ -26,11 +45,9 @@ async def in_slices(
         seconds: of work between two turns of the others; a step that takes longer is not interrupted.
         clock: seconds on a clock that never goes back.
     """
-    until = clock() + seconds
+    turns = Turns(seconds, clock)
     for _ in steps:
-        if clock() >= until:
-            await asyncio.sleep(0)
-            until = clock() + seconds
+        await turns.give()
 
 
 def at_once(steps: Iterable[object]) -> None:

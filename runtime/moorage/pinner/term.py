@@ -89,8 +89,9 @@ class Term:
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._inbox = Inbox(monotonic)
         self._answers = Answers(self._inbox, acks, self._reporter)
-        self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
-        self._slots = KeyQueue(base=options.retry_base, cap=options.retry_cap)
+        base, cap = options.retry_base, options.retry_cap
+        self._queue = KeyQueue(base=base, cap=cap, on_waiting=metrics.QUEUED.set, monotonic=monotonic)
+        self._slots = KeyQueue(base=base, cap=cap, monotonic=monotonic)
 
     def submit(self, instruction: Instruction) -> None:
         """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""

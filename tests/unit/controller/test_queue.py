@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -173,3 +174,29 @@ async def test_the_queue_is_busy_with_what_did_not_come_quietly(queue: KeyQueue)
     assert not queue.busy
     queue.done("a")
     assert not queue.busy
+
+
+async def test_others_have_their_turn_while_a_worker_waits_for_nothing() -> None:
+    now, seen = 0.0, list[int]()
+    queue = KeyQueue(base=0.1, cap=1, monotonic=lambda: now)
+    keys = [f"k{number}" for number in range(20)]
+    for key in keys:
+        queue.add(key)
+    done: list[str] = []
+
+    async def work() -> None:
+        nonlocal now
+        while True:
+            key, _ = await queue.get()
+            done.append(key)
+            now += 0.004
+            queue.done(key)
+
+    worker = asyncio.create_task(work())
+    async with asyncio.timeout(5):
+        while len(done) < len(keys):
+            await asyncio.sleep(0)
+            seen.append(len(done))
+    worker.cancel()
+    assert done == keys
+    assert max(later - sooner for sooner, later in itertools.pairwise([0, *seen])) == 3

@@ -19,7 +19,7 @@ from moorage.kube.cache import Change
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta
-from moorage.ops.slices import in_slices
+from moorage.ops.slices import Turns, in_slices
 from moorage.protocol import (
     Ack,
     CreatePlaceholder,
@@ -111,8 +111,10 @@ class DryRun:
     # --- judging ---
 
     async def _judge_all(self, cluster: ClusterState) -> None:
+        turns = Turns()
         while True:
             await self._take(cluster, await self._inbox.get())
+            await turns.give()
 
     async def _take(self, cluster: ClusterState, instruction: Instruction) -> None:
         """Answer an instruction, or see to it again later, when what hinders it may be over; the others go on."""
