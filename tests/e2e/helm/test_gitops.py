@@ -26,6 +26,8 @@ __all__ = ["in_order"]
 
 Json = dict[str, Any]
 SPACE, RELEASE, MACHINE = "gitops", "moorage", "gitops-1"
+BY_LABEL = "--by-label"
+"""Argo CD's other way to know an application's objects. What has the label and is not rendered would be pruned."""
 DEFINITIONS = (
     "evictorconfigs.autoscaling.cast.ai",
     "nodereservations.moorage.dev",
@@ -72,7 +74,7 @@ def site(
     made.cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE}})
     made.cluster.wait_service_account(SPACE)
     yield made
-    engine(made, "sync", "", "--prune")
+    engine(made, "sync", "", "--prune", BY_LABEL)
     cleanup(made.cluster)
     made.shell().run(f"kubectl delete crd {' '.join(DEFINITIONS)} --ignore-not-found")
     made.shell().run(f"kubectl delete namespace {SPACE} --wait=false")
@@ -162,13 +164,6 @@ def test_nothing_drifts_once_the_services_have_run(site: Site) -> None:
         assert len(found["flux"]) == len(found["argo"]) > 50
 
 
-def test_nothing_that_the_services_make_is_taken_for_a_part_of_the_application(site: Site) -> None:
-    """An application may know its objects by a label: then all that have it and are not rendered would be pruned."""
-    engine(site, "sync", manifests(site), "--by-label")
-    assert differences(look(site, "--by-label")["argo"]) == []
-    engine(site, "sync", manifests(site))
-
-
 def test_what_somebody_changes_is_found_and_put_back(site: Site) -> None:
     shell = site.shell()
     shell(f"kubectl scale deployment castai-pod-pinner -n {SPACE} --replicas=1")
@@ -177,22 +172,24 @@ def test_what_somebody_changes_is_found_and_put_back(site: Site) -> None:
     expected = {"Deployment/castai-pod-pinner": "different", "PodDisruptionBudget/castai-pod-pinner": "missing"}
     assert {each["object"]: each["state"] for each in differences(found["argo"])} == expected
     assert {each["object"] for each in differences(found["flux"])} == set(expected)
-    engine(site, "sync", manifests(site))
+    engine(site, "sync", manifests(site), BY_LABEL)
     rolled_out(site)
-    found = look(site)
-    assert differences(found["argo"]) == []
+    found = look(site, BY_LABEL)
+    assert differences(found["argo"]) == [], "the services make nothing that has the label and would be pruned"
     assert unhealthy(found["argo"]) == []
 
 
 def test_pruning_takes_a_part_away_and_leaves_its_definition(site: Site) -> None:
-    extra = {each["object"] for each in look(site, values=WITHOUT_EVICTOR)["argo"] if each["state"] == "extra"}
+    extra = {
+        each["object"] for each in look(site, BY_LABEL, values=WITHOUT_EVICTOR)["argo"] if each["state"] == "extra"
+    }
     assert extra
     assert all("evictor" in each for each in extra), "nothing that the services have made would go"
-    results = engine(site, "sync", manifests(site, WITHOUT_EVICTOR), "--prune")
+    results = engine(site, "sync", manifests(site, WITHOUT_EVICTOR), "--prune", BY_LABEL)
     pruned = {each["object"] for each in results if each["status"] == "Pruned"}
     kept = {f"CustomResourceDefinition/{DEFINITIONS[0]}"}
     assert pruned == extra - kept
     assert site.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{DEFINITIONS[0]}") is not None
 
-    engine(site, "sync", manifests(site))  # back to the former revision
-    assert differences(look(site)["argo"]) == []
+    engine(site, "sync", manifests(site), BY_LABEL)  # back to the former revision
+    assert differences(look(site, BY_LABEL)["argo"]) == []
