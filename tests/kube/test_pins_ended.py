@@ -13,7 +13,7 @@ from moorage.objects import Pod
 from moorage.protocol import Outcome
 from tests.kube import pinning
 from tests.kube.pinning import Driver
-from tests.kube.support import eventually
+from tests.kube.support import eventually, node_where
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
@@ -83,3 +83,70 @@ async def test_rollouts_do_not_wait_for_the_grace_of_pods_that_never_started(
     lines = driver.lines.with_message("pod deleted", node=name)
     assert {line["reason"] for line in lines} == {"POD_TERMINATING"}
     assert sorted(line["pod"] for line in lines) == sorted(pod.key for pod in (*web, *agent))
+
+
+HASTY = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
+    for key in ("not-ready", "unreachable")
+]
+
+
+async def reports(client: Client, name: str, *, ready: bool) -> None:
+    """A machine says how it is, as its kubelet would."""
+    info = dict.fromkeys(pinning.NODE_INFO, "") | {"kubeletVersion": "v1.36.3"}
+    condition = {"type": "Ready", "status": str(ready), "reason": "Kubelet", "message": "it says so"}
+    found = await client.get(resources.NODES, name)
+    changes = {"status": {"nodeInfo": info, "conditions": [condition]}}
+    await client.patch(resources.NODES, name, uid=found.metadata.uid, changes=changes, subresource="status")
+
+
+async def test_what_the_taint_manager_takes_from_a_machine_that_is_not_ready_is_pinned_when_it_is(
+    driver: Driver, client: Client, namespace: str, node_name: NodeName
+) -> None:
+    """24 pods were made and pinned within 40 s."""
+    name = node_name()
+    pods = await pinning.replicas(client, "web", namespace, 2, name, tolerations=HASTY)
+    assert (await driver.do(pinning.promise(name), seconds=300)).outcome is Outcome.APPLIED
+    assert (await driver.do(pinning.pin(name, pods), seconds=300)).outcome is Outcome.APPLIED
+
+    await reports(client, name, ready=False)
+
+    async def fresh() -> list[Pod] | None:
+        found = await client.list(resources.PODS, namespace, labels="app=web")
+        living = [pod for pod in found if pod.metadata.deletion_timestamp is None]
+        others = [pod for pod in living if pod.metadata.uid not in {each.metadata.uid for each in pods}]
+        return others if len(living) == len(others) == len(pods) else None
+
+    others = await eventually(fresh, "the taint manager to remove both, and two new pods")
+    pinned = driver.send(pinning.pin(name, others), seconds=300)
+    patient = await pinning.replicas(client, "patient", namespace, 1, name)
+    assert (await driver.do(pinning.pin(name, patient))).outcome is Outcome.APPLIED, "it has its five minutes"
+    assert not any(ack.outcome.final for ack in driver.acks if ack.instruction_id == pinned)
+
+    await reports(client, name, ready=True)
+
+    assert (await driver.answer(pinned)).outcome is Outcome.APPLIED
+
+
+async def test_nothing_is_pinned_to_a_machine_whose_node_is_being_deleted(
+    driver: Driver, client: Client, namespace: str, node_name: NodeName
+) -> None:
+    name = node_name()
+    pods = await pinning.replicas(client, "web", namespace, 1, name)
+    assert (await driver.do(pinning.promise(name), seconds=300)).outcome is Outcome.APPLIED
+    await reports(client, name, ready=False)
+    node = await client.get(resources.NODES, name)
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await client.patch(resources.NODES, name, uid=node.metadata.uid, changes=held)
+    await client.delete(resources.NODES, name, uid=node.metadata.uid)
+    try:
+        leaving = await node_where(client, name, lambda n: n.metadata.deletion_timestamp is not None, "being deleted")
+        await driver.sees(driver.caches.nodes, leaving)
+
+        ack = await driver.do(pinning.pin(name, pods))
+
+        assert pinning.outcomes(ack) == {pods[0].metadata.name: (Outcome.REJECTED, "NODE_TERMINATING")}
+        assert "finalizers hold it: example.com/hold" in driver.records.note(pods[0].metadata.name, "NotPinned")
+    finally:
+        free = {"metadata": {"finalizers": None}}
+        await client.patch(resources.NODES, name, uid=node.metadata.uid, changes=free)
