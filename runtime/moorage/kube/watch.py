@@ -161,6 +161,7 @@ class ListWatch(Generic[T]):
         try:
             async with self._watching(query, StreamLimits(STREAM_SECONDS)) as (decoder, body):
                 body.expect_within(LIST_TIMEOUT)
+                body.pauses = False
                 async with aclosing(decoder.split(body)) as batches:
                     async for batch in batches:
                         for start in range(0, len(batch), PAGE_SIZE):

@@ -47,10 +47,12 @@ class Stream(asyncio.Protocol):
 
     Attributes:
         silence: seconds without a byte after which it is treated as dead, too; None where silence is normal.
+        pauses: whether reading pauses for a moment after a little data. A list that is streamed has no end of data.
     """
 
     def __init__(self, limits: StreamLimits) -> None:
         self.silence: float | None = None
+        self.pauses = True
         self._limits = limits
         self._parser = ResponseParser(unlimited=True)
         self._paused = False
@@ -224,7 +226,7 @@ class Stream(asyncio.Protocol):
             return
         if self._parser.buffered > MAX_BUFFERED:
             self._paused = True
-        elif self._read_pause is None and received < NO_PAUSE_SIZE:
+        elif self.pauses and self._read_pause is None and received < NO_PAUSE_SIZE:
             self._read_pause = loop.call_later(READ_PAUSE, self._end_pause)
         else:
             return

@@ -81,6 +81,14 @@ async def test_nobody_rests_while_plenty_comes(monkeypatch: pytest.MonkeyPatch) 
     stream.close()
 
 
+async def test_a_streamed_list_is_read_without_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, network = await opened(monkeypatch, rest=60.0)
+    stream.pauses = False
+    stream.data_received(chunk(10))
+    assert network.read
+    stream.close()
+
+
 async def test_what_was_under_way_when_the_rest_began_is_read_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, network = await opened(monkeypatch, rest=60.0)
     for _ in range(3):
