@@ -6,6 +6,9 @@ A control plane costs as much as several of these tests. Each test uses unique n
 from __future__ import annotations
 
 import asyncio
+import logging
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +27,7 @@ from tests.kube.test_protobuf import IN_JSON, PROTOBUF, refusal
 from tools.bench.common import store
 from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
 from tools.localcluster.api import ApiClient, ApiError
-from tools.localcluster.components import API_SERVER
+from tools.localcluster.components import API_SERVER, ETCD
 
 
 def test_two_clusters_side_by_side(cluster: ClusterHandle, own_cluster: LocalCluster, namespace: str) -> None:
@@ -132,3 +135,47 @@ async def test_an_api_server_that_goes_away_in_the_middle_loses_nothing(own_clus
                     assert (found.metadata.uid, found.spec.node_name) == (each.metadata.uid, name)
         finally:
             await driver.stop()
+
+
+async def test_a_restored_backup_is_noticed_at_once(
+    own_cluster: LocalCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Last: what runs on the cluster besides us has seen a future that never was."""
+    caplog.set_level(logging.INFO, logger="moorage.kube.cache")
+    data, backup = own_cluster.directory / "etcd", tmp_path / "backup"
+    await asyncio.to_thread(own_cluster.kill, ETCD)
+    await asyncio.to_thread(shutil.copytree, data, backup)
+    await asyncio.to_thread(own_cluster.restart, ETCD)
+    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
+        client = Client(transport)
+        cache = WatchCache(transport, resources.NAMESPACES)
+        task = asyncio.create_task(cache.run())
+        await asyncio.wait_for(cache.wait_synced(), 30)
+        # The restored server itself writes when it starts. It must not count past us before we look.
+        names = ({"metadata": {"name": f"filler-{n}"}} for n in range(300))
+        await asyncio.gather(*(client.create(resources.LEASES, each, "default") for each in names))
+        await client.create(resources.NAMESPACES, {"metadata": {"name": "lost"}})
+
+        async def known() -> Namespace | None:
+            return cache.get("lost")
+
+        await eventually(known, "what the backup does not hold")
+        await asyncio.to_thread(own_cluster.kill, ETCD)
+        await asyncio.to_thread(shutil.rmtree, data)
+        await asyncio.to_thread(shutil.copytree, backup, data)
+        await asyncio.to_thread(own_cluster.restart, ETCD)
+        await asyncio.to_thread(own_cluster.kill, API_SERVER)
+        await asyncio.to_thread(own_cluster.restart, API_SERVER)
+
+        async def forgotten() -> bool:
+            return cache.get("lost") is None
+
+        await eventually(forgotten, "what the backup does not hold to be forgotten")
+        await client.create(resources.NAMESPACES, {"metadata": {"name": "after-restore"}})
+
+        async def seen() -> Namespace | None:
+            return cache.get("after-restore")
+
+        await eventually(seen, "a namespace created after the restore")
+        task.cancel()
+    assert "resource version went back, listing again" in caplog.messages
