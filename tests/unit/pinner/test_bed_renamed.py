@@ -53,6 +53,16 @@ async def test_a_placeholder_ends_at_once_when_its_machine_registers_under_anoth
 
 
 @virtual
+async def test_whatever_ends_a_promise_is_reported_before_it_is_gone() -> None:
+    async with Bed() as bed:
+        await pinned(bed, within=60)
+        await bed.until(lambda: bed.reservation("n1") is None, within=90)
+        states = [each.state for each in bed.reports if each.node == "n1"]
+        assert states[-2:] == [NodeState.FAILING, NodeState.GONE]
+        assert failing(bed)[-1] == "node n1 did not join before its deadline"
+
+
+@virtual
 async def test_a_cloud_controller_says_only_later_which_instance_a_node_is() -> None:
     async with Bed() as bed:
         await pinned(bed)
