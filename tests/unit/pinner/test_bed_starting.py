@@ -9,7 +9,7 @@ import pytest
 from moorage.objects import Taint
 from moorage.pinner.names import PREPARING, PREPARING_TAINT
 from moorage.protocol import BindWhen, NodeState
-from tests.unit.pinner.bed import Bed, Json, virtual
+from tests.unit.pinner.bed import Bed, Json, prune, virtual
 from tests.unit.pinner.bed.store import key_of
 
 from .test_bed_answers import DONE, assert_answered_once
@@ -191,6 +191,16 @@ async def test_pods_with_devices_are_nominated_and_plain_ones_bound_after_the_sa
         ((_, ack),) = bed.planner.finals(pinned)
         assert {each.outcome.name for each in ack.pods} == {"APPLIED"}
         assert len(bed.bound("n1")) == 3
+
+
+@virtual
+async def test_where_an_older_definition_does_not_keep_when_to_bind_the_promise_is_refused() -> None:
+    async with Bed() as bed:
+        bed.api.policies.append(prune("spec", "promise", "bindWhen", resource="nodereservations"))
+        created = bed.planner.create("n1", **STARTS)
+        await bed.answered(created)
+        assert bed.planner.final(created) == "FAILED API_REFUSED"
+        assert bed.bound("n1") == set()
 
 
 @virtual
