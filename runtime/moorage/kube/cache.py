@@ -19,6 +19,7 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from moorage.objects import KubeObject
+from moorage.ops.slices import Turns
 
 from . import errors, metrics
 from .backoff import Backoff
@@ -98,6 +99,7 @@ class WatchCache(Generic[T]):
         self._resource_version = ""
         self._monotonic = monotonic
         self._not_behind_at = -math.inf  # when the server was last known to be at our resourceVersion, or past it
+        self._turns = Turns(clock=lambda: time.monotonic())
         self._last_contact = monotonic()
         self._blind_since: float | None = monotonic()  # None while a watch is open
         self._cut_before = False  # whether the watch before was cut as well
@@ -305,7 +307,8 @@ class WatchCache(Generic[T]):
                         self._keep_known(item)
                     else:
                         self._store(item, by_content=by_content)
-                await asyncio.sleep(0)  # a list of 30,000 pods must not delay a Lease renewal
+                    await self._turns.give()  # a list of 30,000 pods must not delay a Lease renewal
+                await asyncio.sleep(0)
         self._absent_now = False
         self._complete(seen, list_version)
         metrics.LISTS.labels(self.resource.kind, cause).inc()
@@ -339,6 +342,7 @@ class WatchCache(Generic[T]):
                 opened = self._opened()
                 async for kind, item in events:
                     self._apply(kind, item)
+                    await self._turns.give()  # thousands may have come at once
                     if self._backoff.failures and self._monotonic() - opened >= STEADY_AFTER:
                         self._backoff.reset()
         except errors.ConnectionLost:

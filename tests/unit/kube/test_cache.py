@@ -15,6 +15,7 @@ from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.resources import NODES, PODS
 from moorage.kube.watch import PAGE_SIZE, Selection
 from moorage.objects import Pod
+from moorage.ops.slices import SLICE, Turns
 from tests.unit.kube.hostile import Recorder, Store, eventually, following, hostile, page, transport
 
 
@@ -336,3 +337,42 @@ def test_the_fake_keeps_a_stores_promises() -> None:
         (103, "DELETED"),
         (104, "ADDED"),
     ]
+
+
+@pytest.mark.parametrize("how", ["listed", "watched"])
+async def test_others_have_their_turn_while_many_changes_are_applied(how: str) -> None:
+    async with hostile() as server:
+        now, turns, seen = 0.0, 0, set[int]()
+
+        def clock() -> float:
+            return now
+
+        def slow(_change: Change[Pod]) -> None:
+            nonlocal now
+            now += SLICE / 10
+            seen.add(turns)
+
+        async def beside() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        if how == "listed":
+            for number in range(PAGE_SIZE):
+                server.store.put(f"p{number}")
+        async with transport(server) as connections:
+            cache = WatchCache(connections, PODS)
+            cache._turns = Turns(clock=clock)
+            cache.subscribe(slow)
+            tasks = [asyncio.create_task(cache.run()), asyncio.create_task(beside())]
+            await cache.wait_synced()
+            if how == "watched":
+                for number in range(PAGE_SIZE):
+                    server.store.put(f"p{number}")
+                server.changed()
+            await eventually(lambda: len(cache) == PAGE_SIZE)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(seen) >= PAGE_SIZE / 11
