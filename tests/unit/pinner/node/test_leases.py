@@ -198,6 +198,19 @@ async def test_pins_that_come_while_a_renewal_stands_in_the_queue_go_first() -> 
         assert set(it.server.renewals) == set(NAMES)
 
 
+async def test_of_those_that_are_due_the_oldest_goes_first() -> None:
+    async with keeping(*NAMES, age=100) as it:
+        it.leads = False
+        await it.time.advance(leases.TICK)
+        order = [*NAMES[::2], *NAMES[1::2]]
+        for age, name in enumerate(order):
+            it.keeper._held[name].latest = age
+        it.leads = True
+        await it.time.advance(leases.TICK)
+        created = [path.rpartition("/")[2] for method, path in it.server.requests if method == "GET"]
+        assert created == order
+
+
 async def test_a_node_that_is_made_anew_under_its_name_gets_its_lease_before_its_minute_is_over() -> None:
     async with keeping("n0", age=100) as it:
         await it.time.advance(1)
