@@ -43,7 +43,7 @@ from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import NodeReservation, Owner, Slot, SlotReservation, Spec, merging
 from tests.unit.pinner.model import BROUGHT, DEADLINE, NOW, PROMISE
 
-SMALL, LARGE = 16, 64
+SMALL, LARGE = 12, 36
 """Nodes; each has as many pods, volumes and attachments in either."""
 PODS = 4
 DAEMONS = 3
