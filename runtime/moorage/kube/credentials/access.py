@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from moorage.kube.errors import KubeError
 from moorage.ops.parsing import host_name
+from moorage.ops.proxies import Proxy
 
 Headers = Mapping[str, str | tuple[str, ...]]
 """Headers of a request. One with several values is sent once for each of them."""
@@ -51,7 +52,7 @@ class Access:
         server: URL, including a path prefix if there is one.
         namespace: the namespace of the context or the pod; None when it has none.
         authenticator: authenticates our requests.
-        proxy: URL of a proxy (HTTP or SOCKS). It may hold a password and is not shown.
+        proxy: the proxy (HTTP or SOCKS); None for a direct connection.
         source: the origin of the configuration, for messages: ``in-cluster``, or file and context.
         tls_server_name: the name for SNI and for the check of the certificate; None for the URL's host.
     """
@@ -59,7 +60,7 @@ class Access:
     server: str
     namespace: str | None
     authenticator: Authenticator = field(repr=False)
-    proxy: str | None = field(repr=False)
+    proxy: Proxy | None
     source: str
     tls_server_name: str | None = None
 

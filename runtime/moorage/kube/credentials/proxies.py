@@ -6,31 +6,31 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from moorage.ops import proxies
+from moorage.ops.proxies import Proxy
 
 from .access import CredentialsError
 
 
-def check(proxy: str, field: str) -> str:
+def check(url: str, field: str) -> Proxy:
     """Return the proxy of a kubeconfig if it can be used.
 
     Raises:
         CredentialsError: it cannot. The message does not show the URL.
     """
     try:
-        return proxies.checked(proxy, field)
+        return Proxy(proxies.checked(url, field), "proxy-url of the kubeconfig")
     except proxies.ProxyError as error:
         raise CredentialsError(str(error)) from None
 
 
-def from_environment(server: str, environ: Mapping[str, str]) -> str | None:
-    """The URL of the proxy in the environment, or None (``moorage.ops.proxies``).
+def from_environment(server: str, environ: Mapping[str, str]) -> Proxy | None:
+    """The proxy in the environment, or None (``moorage.ops.proxies``).
 
     Raises:
         CredentialsError: the proxy in the variable is unusable.
     """
     parts = urlsplit(server)
     try:
-        found = proxies.find(parts.hostname or "", parts.port, environ, scheme=parts.scheme)
+        return proxies.find(parts.hostname or "", parts.port, environ, scheme=parts.scheme)
     except proxies.ProxyError as error:
         raise CredentialsError(str(error)) from None
-    return None if found is None else found.url

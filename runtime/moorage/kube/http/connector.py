@@ -85,12 +85,14 @@ class Connector:
         server: the server's address.
         proxy: the proxy's address; None for a direct connection.
         timeout: seconds for opening a connection, including the TLS handshake.
+        source: where the proxy was named, for messages.
     """
 
-    def __init__(self, server: Endpoint, proxy: Endpoint | None, *, timeout: float) -> None:
+    def __init__(self, server: Endpoint, proxy: Endpoint | None, *, timeout: float, source: str = "") -> None:
         self._server, self._proxy = server, proxy
         self._timeout = timeout
         self._where = f"{server.host}:{server.port}"
+        self._proxy_name = f"proxy {proxy.host}:{proxy.port}{source and f' ({source})'}" if proxy is not None else ""
 
     async def open(
         self, made: Callable[[], P], tls: ssl.SSLContext | None, server_name: str
@@ -134,7 +136,7 @@ class Connector:
         try:
             return await socks.connect((proxy.host, proxy.port), proxy.login, server)
         except OSError as error:
-            raise NotConnected(f"proxy {proxy.host}:{proxy.port}: {_why(error)}") from error
+            raise NotConnected(f"{self._proxy_name}: {_why(error)}") from error
 
     async def _to_proxy(
         self, proxy: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None
@@ -144,14 +146,14 @@ class Connector:
                 return await self._direct(proxy, made, None, "")
             return await self._direct(proxy, made, tls or ssl.create_default_context(), proxy.host)
         except OSError as error:
-            raise NotConnected(f"proxy {proxy.host}:{proxy.port}: {_why(error)}") from error
+            raise NotConnected(f"{self._proxy_name}: {_why(error)}") from error
 
     async def _through(
         self, proxy: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
     ) -> tuple[P, asyncio.Transport]:
         tunnel, bare = await self._to_proxy(proxy, _Tunnel, tls)
         try:
-            await tunnel.connect(self._server, proxy)
+            await tunnel.connect(self._server, proxy, self._proxy_name)
         except BaseException:
             compat.abort(tunnel.transport)
             raise
@@ -228,8 +230,13 @@ class _Tunnel(asyncio.Protocol):
         self._parser = ResponseParser(no_body=True)
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def connect(self, server: Endpoint, proxy: Endpoint) -> None:
+    async def connect(self, server: Endpoint, proxy: Endpoint, name: str) -> None:
         """Ask the proxy to open a tunnel to the server.
+
+        Args:
+            server: the server's address.
+            proxy: the proxy's address.
+            name: of the proxy, for messages.
 
         Raises:
             NotConnected: the proxy refuses.
@@ -244,7 +251,7 @@ class _Tunnel(asyncio.Protocol):
         status = await self._done
         if not 200 <= status < 300:
             hint = ": give user and password in the proxy's URL, if it wants them" if status == 407 else ""
-            raise NotConnected(f"proxy {proxy.host}:{proxy.port} answered HTTP {status}{hint}")
+            raise NotConnected(f"{name} answered HTTP {status}{hint}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)

@@ -101,8 +101,9 @@ class Transport:
         self.access = access
         self.clock = clock or ServerClock()
         self._server = Endpoint.of(access.server)
-        proxy = Endpoint.of(access.proxy) if access.proxy is not None else None
-        self._connector = Connector(self._server, proxy, timeout=CONNECT_TIMEOUT)
+        proxy = Endpoint.of(access.proxy.url) if access.proxy is not None else None
+        source = access.proxy.source if access.proxy is not None else ""
+        self._connector = Connector(self._server, proxy, timeout=CONNECT_TIMEOUT, source=source)
         self._pool = ConnectionPool(self._connector, limit=MAX_CONNECTIONS)
         self._streams: set[Stream] = set()
         self._closed = False

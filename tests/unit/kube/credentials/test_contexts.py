@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from moorage.kube.credentials import CredentialsError, load
 from moorage.kube.http.connector import Endpoint
+from moorage.ops.proxies import Proxy
 from tests.unit.kube.credentials.support import EXEC, SECRET, V1, Pki, Write, authorization, b64
 
 
@@ -65,7 +66,7 @@ def test_details_of_a_context(write: Write) -> None:
     )
     access = load(path)
     assert (access.server, access.tls_server_name, access.namespace) == ("https://h:1/base", "kubernetes", "team")
-    assert access.proxy == f"http://u:{SECRET}@proxy:3128"
+    assert access.proxy == Proxy(f"http://u:{SECRET}@proxy:3128", "proxy-url of the kubeconfig")
     assert SECRET not in repr(access)
 
 

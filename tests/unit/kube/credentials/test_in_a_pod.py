@@ -82,7 +82,8 @@ def test_a_broken_pod_is_explained(pod: Path, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_proxy_of_the_environment(server: str, no_proxy: str, expected: str | None) -> None:
-    assert from_environment(server, {"HTTPS_PROXY": "proxy:3128", "NO_PROXY": no_proxy}) == expected
+    found = from_environment(server, {"HTTPS_PROXY": "proxy:3128", "NO_PROXY": no_proxy})
+    assert (found and found.url) == expected
 
 
 def test_unusable_proxy_of_the_environment() -> None:

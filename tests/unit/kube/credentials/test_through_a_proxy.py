@@ -127,13 +127,22 @@ async def test_a_proxy_that_does_not_connect_us_is_quoted(write: Write, pki: Pki
                     pass
 
 
-async def test_a_proxy_that_is_not_there_is_named(write: Write, pki: Pki) -> None:
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
+async def test_a_proxy_that_is_not_there_is_named_with_its_source(
+    write: Write, pki: Pki, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with proxying() as proxy:
         pass
-    cluster = lab(1, pki) | {"proxy-url": f"http://127.0.0.1:{proxy.port}"}
-    async with Transport(load(write({}, cluster))) as transport:
-        with pytest.raises(errors.Unreachable, match=f"proxy 127.0.0.1:{proxy.port}"):
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, f"http://me:s3cret@127.0.0.1:{proxy.port}")
+    async with Transport(load(write({}, lab(1, pki) | {"server": "https://api.example.com"}))) as transport:
+        with pytest.raises(errors.Unreachable) as caught:
             await transport.request("GET", "/version")
+    assert str(caught.value) == (
+        f"GET /version: no connection to api.example.com:443: proxy 127.0.0.1:{proxy.port} "
+        f"(environment variable {variable}): Connection refused"
+    )
 
 
 @pytest.mark.parametrize("step", range(0, 30))
@@ -190,7 +199,8 @@ async def test_a_socks_proxy_that_does_not_connect_us_is_quoted(
         async with Transport(load(write({}, cluster))) as transport:
             with pytest.raises(errors.Unreachable, match=words) as caught:
                 await transport.request("GET", "/version")
-            assert f"no connection to 127.0.0.1:1: proxy 127.0.0.1:{proxy.port}: " in str(caught.value)
+            named = f"proxy 127.0.0.1:{proxy.port} (proxy-url of the kubeconfig): "
+            assert f"no connection to 127.0.0.1:1: {named}" in str(caught.value)
 
 
 async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) -> None:
@@ -198,7 +208,7 @@ async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) 
         pass
     cluster = lab(1, pki) | {"proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
     async with Transport(load(write({}, cluster))) as transport:
-        with pytest.raises(errors.Unreachable, match=f"proxy 127.0.0.1:{proxy.port}: Connection refused"):
+        with pytest.raises(errors.Unreachable, match=rf"proxy 127.0.0.1:{proxy.port} \(.*\): Connection refused"):
             await transport.request("GET", "/version")
 
 

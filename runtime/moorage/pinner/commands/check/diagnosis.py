@@ -106,14 +106,16 @@ async def _unreachable(way: Way, said: str) -> str:
 async def _unreachable_through(proxy: Proxy, way: Way, said: str) -> str:
     """Likewise, of a planner that is asked through a proxy, which also resolves its name."""
     address = way.endpoint.address
-    through = f"It is asked through the proxy in the {proxy.source}; what needs none goes into NO_PROXY"
     tls = _context(None)
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     try:
         compat.abort(await _tunnel(proxy, way, tls))
     except OSError as error:
-        return f"{error}. {through}"
-    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log. {through}"
+        return f"{error}. Look at the proxy; what needs none goes into NO_PROXY"
+    return (
+        f"{address} takes connections through proxy {proxy.where} ({proxy.source}), and no planner answers there: "
+        f"{said}. Look at the planner's log, and whether the proxy passes HTTP/2"
+    )
 
 
 async def _tunnel(proxy: Proxy, way: Way, tls: ssl.SSLContext) -> asyncio.Transport:
@@ -123,7 +125,8 @@ async def _tunnel(proxy: Proxy, way: Way, tls: ssl.SSLContext) -> asyncio.Transp
         NotConnected: it does not succeed; its cause has the error of TLS.
     """
     address = way.endpoint.address
-    connector = Connector(Endpoint.of(f"https://{address}"), Endpoint.of(proxy.url), timeout=way.timeout)
+    server, through = Endpoint.of(f"https://{address}"), Endpoint.of(proxy.url)
+    connector = Connector(server, through, timeout=way.timeout, source=proxy.source)
     _, transport = await connector.open(asyncio.Protocol, tls, address.host)
     return transport
 
