@@ -43,6 +43,7 @@ def pod(name: str, *, started: str = TIME) -> dict[str, Any]:
         },
         "spec": {
             "nodeName": "n1",
+            "os": {"name": "linux"},
             "schedulerName": "default-scheduler",
             "priority": 5,
             "priorityClassName": "high",
