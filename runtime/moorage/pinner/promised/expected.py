@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import takewhile, zip_longest
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,9 +25,11 @@ from moorage.objects import Container, Pod, PodSpec, ResourceRequirements
 from moorage.objects.base import ObjectMeta
 from moorage.objects.quantity import QuantityError, parse
 from moorage.reservations import Owner, Slot, Spec, moment, rules
-from moorage.scheduling import Snapshot, Verdict
 
 from ..names import CLAIM_ANNOTATION
+
+if TYPE_CHECKING:  # it needs numpy, and moorage cleanup does not
+    from moorage.scheduling import Snapshot, Verdict
 
 CLAIM_LASTS = 10.0
 """Seconds until a pod that was admitted is seen; a watch is behind by less."""

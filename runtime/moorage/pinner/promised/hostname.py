@@ -12,16 +12,20 @@ that could only be admitted because of the label are refused.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Promise
-from moorage.scheduling import Snapshot
-from moorage.scheduling.placement import Placement
 
 from ..names import HOSTNAME
 from ..refusal import Refusal
+
+if TYPE_CHECKING:  # it needs numpy, and moorage cleanup does not
+    from moorage.scheduling import Snapshot
+    from moorage.scheduling.placement import Placement
 
 
 def domain(name: str, promise: Promise) -> str:
