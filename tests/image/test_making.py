@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -361,3 +363,35 @@ def test_without_apt_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError, match=r"apt-get or dpkg-deb is missing.*docs/guides/image\.md"):
         debian.fetch(("base-files",), tmp_path, print)
+
+
+# The archive -------------------------------------------------------------------------------------------------------
+
+
+def layout(folder: Path, created: str) -> Path:
+    """An image as buildah writes it, with the time of the build in its configuration."""
+    (folder / "blobs/sha256").mkdir(parents=True)
+
+    def add(content: object) -> dict[str, object]:
+        text = content if isinstance(content, bytes) else json.dumps(content).encode()
+        digest = hashlib.sha256(text).hexdigest()
+        (folder / "blobs/sha256" / digest).write_bytes(text)
+        return {"digest": f"sha256:{digest}", "size": len(text)}
+
+    history = [{"created": created, "created_by": "COPY"}, {"created": created, "empty_layer": True}]
+    config = {"created": created, "config": {"Labels": {"a": "b"}}, "rootfs": {"diff_ids": []}, "history": history}
+    manifest = {"schemaVersion": 2, "config": add(config), "layers": [add(b"layer")]}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [add(manifest)]}))
+    return folder
+
+
+def test_the_same_layers_built_at_another_time_make_the_same_image(tmp_path: Path) -> None:
+    for name, created in (("a", "2026-11-30T03:11:11.373755723Z"), ("b", "2027-01-01T00:00:00Z")):
+        archive.write(layout(tmp_path / name, created), tmp_path / f"{name}.tar", "example.com/a:1", 1_700_000_000)
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    made = archive.read(tmp_path / "a.tar")
+    assert {made.config["created"], *(each["created"] for each in made.config["history"])} == {"2023-11-14T22:13:20Z"}
+    assert made.labels == {"a": "b"}
+    assert next(made.layers()) == b"layer"
+    archive.write(layout(tmp_path / "c", "2027-01-01T00:00:00Z"), tmp_path / "c.tar", "example.com/a:1", 1_700_000_001)
+    assert archive.read(tmp_path / "c.tar").digest != made.digest

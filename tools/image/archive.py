@@ -11,6 +11,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -111,16 +112,18 @@ def read(path: Path) -> Archive:
     return Archive(path, config, manifest, entry["digest"], entry.get("annotations", {}))
 
 
-def write(layout: Path, target: Path, name: str) -> None:
+def write(layout: Path, target: Path, name: str, epoch: int = _EPOCH) -> None:
     """Pack an OCI layout in one step: the target is complete, or unchanged.
 
     Args:
         layout: folder with index.json and blobs; its index is amended.
         target: the archive.
         name: the image's whole name. containerd and Docker read it from an annotation of their own.
+        epoch: seconds since 1970 at which the image says it was created. Equal layers then give an equal digest.
     """
     index = json.loads((layout / "index.json").read_text())
     for entry in index["manifests"]:
+        _date(layout, entry, epoch)
         entry["annotations"] = {
             "io.containerd.image.name": name,
             "org.opencontainers.image.ref.name": name.rpartition(":")[2],
@@ -131,6 +134,31 @@ def write(layout: Path, target: Path, name: str) -> None:
         for path in sorted(layout.rglob("*")):
             packed.add(path, path.relative_to(layout).as_posix(), recursive=False, filter=_neutral)
     new.replace(target)
+
+
+def _date(layout: Path, entry: dict[str, Any], epoch: int) -> None:
+    """Give an image and every step of its history one time. Its index entry is amended."""
+    moment = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    manifest = json.loads(_blob_path(layout, entry["digest"]).read_bytes())
+    config = json.loads(_blob_path(layout, manifest["config"]["digest"]).read_bytes())
+    for step in (config, *config.get("history", ())):
+        step["created"] = moment
+    manifest["config"] |= _replace(layout, manifest["config"]["digest"], config)
+    entry |= _replace(layout, entry["digest"], manifest)
+
+
+def _replace(layout: Path, digest: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Put a blob in the place of another. Returns its digest and its size in bytes."""
+    _blob_path(layout, digest).unlink()
+    text = json.dumps(content, separators=(",", ":")).encode()
+    new = f"sha256:{hashlib.sha256(text).hexdigest()}"
+    _blob_path(layout, new).write_bytes(text)
+    return {"digest": new, "size": len(text)}
+
+
+def _blob_path(layout: Path, digest: str) -> Path:
+    kind, _, value = digest.partition(":")
+    return layout / "blobs" / kind / value
 
 
 def _neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -123,7 +123,7 @@ class Builder:
             for old in self.output.glob("moorage-*"):
                 if old not in (self.archive, self.sbom):
                     old.unlink()
-            archive.write(layout, self.archive, inputs.name())
+            archive.write(layout, self.archive, inputs.name(), inputs.epoch())
         self.sbom.write_bytes(archive.read(self.archive).file(_SBOM))
         self._stamp.write_text(key)
 

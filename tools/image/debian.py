@@ -54,6 +54,8 @@ _TEXTS = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 _EPOCH = 1_577_836_800
+_FOLDERS = ("etc", "usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
+_FOLDERS += ("var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status.d")
 
 
 def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> list[Path]:
@@ -174,7 +176,7 @@ def write_root(debs: Iterable[Path], target: Path) -> None:
     seen: set[str] = set()
     bundle: list[bytes] = []
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as root:
-        for name in ("etc", "usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"):
+        for name in _FOLDERS:  # with a time of their own, whoever unpacks the archive
             _add(root, seen, _entry(name, tarfile.DIRTYPE, 0o755))
         for name in _MERGED:
             _add(root, seen, _entry(name, tarfile.SYMTYPE, 0o777, link=f"usr/{name}"))

@@ -53,6 +53,11 @@ def revision() -> str:
     return commit + ("-dirty" if _git("status", "--porcelain", "--", *SOURCES) else "")
 
 
+def epoch() -> int:
+    """The time of the revision's commit in seconds since 1970; that of the image's files outside a git checkout."""
+    return int(_git("log", "-1", "--format=%ct", "--", *SOURCES) or 1_577_836_800)
+
+
 def key() -> str:
     """Digest of all inputs of the built image.
 
