@@ -247,6 +247,8 @@ def test_a_registry_that_goes_away_is_named_and_the_next_push_goes_on(release: R
     with pytest.raises(ReleaseError, match=r"does not answer: .*connection refused.*is skipped"):
         push.push(release, registry.place, lambda _: registry.stop())
     registry.start()
+    with pytest.raises(ReleaseError, match=r"has no TLS\. Push to it with --plain-http"):
+        push.push(release, Registry(registry.place.name))
     assert all(each.digest for each in push.push(release, registry.place))
 
 

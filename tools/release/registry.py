@@ -108,6 +108,8 @@ class Registry:
             raise ReleaseError(
                 f"{self.name} refuses: {said}. Log in: crane auth login {host}; helm registry login {host}"
             )
+        if "server gave HTTP response to HTTPS client" in done.stderr:
+            raise ReleaseError(f"{self.name} has no TLS. Push to it with --plain-http, on a network that you trust")
         if _AWAY.search(done.stderr):
             raise ReleaseError(
                 f"{self.name} does not answer: {said}. Run it again; what is pushed stays, and is skipped"
