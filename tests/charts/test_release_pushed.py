@@ -23,6 +23,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.charts.rendering import EVICTOR, PINNER, PLANNER, render
+from tests.containers import unable
 from tools.charts.release import DIGEST
 from tools.release import __main__ as tool
 from tools.release import archives, images, packages, push, signing, versions
@@ -71,6 +72,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def release(registry: Running, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """A signed release whose charts name the registry's image."""
+    if shutil.which("git") is None or not (versions.ROOT / ".git").exists():
+        unable("a release is made of the tracked files of a git checkout")
     place = tmp_path_factory.mktemp("release")
     folder = packages.make(wanted(registry, archive(place / "image.tar", {"a": "1"})), place / "made")
     return verify(folder, KEY.public_key())
