@@ -260,7 +260,7 @@ async def connected(cluster: ClusterHandle) -> AsyncIterator[Client]:
     async with Transport(credentials.load(cluster.kubeconfig)) as transport, AsyncExitStack() as lives:
         yield Administrator(cluster, transport, lives)
     # Ten watches and dozens of writers end at once; their TLS goodbyes need the loop once more.
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.05)
 
 
 def install(cluster: ClusterHandle) -> None:

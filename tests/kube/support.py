@@ -15,17 +15,20 @@ from moorage.objects import Node, Pod
 T = TypeVar("T")
 
 PATIENCE = 90.0
+SOONEST, SELDOM = 0.02, 0.2
+"""Seconds between two looks: most of what is waited for comes at once, and what takes long is not asked for often."""
 PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true", "effect": "NoSchedule"}
 
 
 async def eventually(probe: Callable[[], Awaitable[T | None]], what: str) -> T:
     """Call the probe until it returns neither None nor False. Fails with the text of what was waited for."""
-    end = time.monotonic() + PATIENCE
+    end, pause = time.monotonic() + PATIENCE, SOONEST
     while time.monotonic() < end:
         answer = await probe()
         if answer is not None and answer is not False:
             return answer
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(pause)
+        pause = min(SELDOM, 2 * pause)
     raise AssertionError(f"waited {PATIENCE:g} s for {what}")
 
 
