@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Node, Pod
+from tools.localcluster import ClusterHandle
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ async def eventually(probe: Callable[[], Awaitable[T | None]], what: str) -> T:
         await asyncio.sleep(pause)
         pause = min(SELDOM, 2 * pause)
     raise AssertionError(f"waited {PATIENCE:g} s for {what}")
+
+
+def minor(cluster: ClusterHandle) -> int:
+    """The minor version of the cluster's API server."""
+    return int(cluster.api.get("/version")["minor"])
 
 
 async def node_where(client: Client, name: str, condition: Callable[[Node], bool], what: str) -> Node:

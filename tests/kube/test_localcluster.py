@@ -19,6 +19,7 @@ import pytest
 from tests.kube import owners
 from tools.localcluster import ClusterError, ClusterHandle, ClusterOptions, LocalCluster, attach, host
 from tools.localcluster.api import ApiClient, ApiError
+from tools.localcluster.binaries import oldest
 from tools.localcluster.components import SCHEDULER, Ports
 from tools.localcluster.process import signal_exactly, start_time
 from tools.localcluster.state import ClusterState, Lock, keep_failed_logs, remove_stale
@@ -62,7 +63,7 @@ def _command(*arguments: str, name: str = "cli") -> subprocess.CompletedProcess[
 
 
 def test_credentials_and_files(cluster: ClusterHandle, namespace: str) -> None:
-    assert cluster.api.get("/version")["gitVersion"] == "v1.36.3"
+    assert cluster.api.get("/version")["gitVersion"] == ("v1.33.13" if oldest() else "v1.36.3")
     for secret in (cluster.kubeconfig, cluster.directory / "pki" / "ca.key", cluster.directory / "cluster.json"):
         assert secret.stat().st_mode & 0o077 == 0, secret
     with pytest.raises(ApiError) as refused:

@@ -174,6 +174,19 @@ def disagreement(our: dict[str, dict[str, Verdict]], their: Judged) -> str | Non
     return None
 
 
+def harm(our: dict[str, dict[str, Verdict]], their: Judged) -> str | None:
+    """The first pod that we would pin where kube-scheduler would not place it, in words, or None.
+
+    This is what counts against a Kubernetes that is older than the one we follow: a "no" of ours leaves the pod to its
+    scheduler.
+    """
+    for pod, nodes in their.items():
+        for name, expected in nodes.items():
+            if our[pod][name].fit is Fit.YES and not expected["fit"]:
+                return f"pod {pod}, node {name}: we say yes; kube-scheduler says {expected}"
+    return None
+
+
 def named(verdict: Verdict, definite: bool) -> set[str]:
     return {finding.reason.plugin for finding in verdict.findings if finding.reason.definite == definite}
 

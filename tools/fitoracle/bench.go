@@ -13,9 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
-	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // BenchOptions say how a request under "bench" is packed.
@@ -78,7 +76,7 @@ func answerBench(line []byte) []byte {
 type packing struct {
 	*world
 	cache     internalcache.Cache
-	nodes     []fwk.NodeInfo
+	nodes     []fwkNodeInfo
 	options   BenchOptions
 	reply     *BenchReply
 	durations []time.Duration
@@ -162,10 +160,10 @@ func newPacking(ctx context.Context, reply *BenchReply, req *Request) (*packing,
 // schedule decides on one pod and places it.
 func (p *packing) schedule(ctx context.Context, pod *v1.Pod) error {
 	started := time.Now()
-	state := framework.NewCycleState()
+	state := fwkNewCycleState()
 	allowed, status, _ := p.framework.RunPreFilterPlugins(ctx, state, pod)
 	filterStarted := time.Now()
-	var node fwk.NodeInfo
+	var node fwkNodeInfo
 	if status.IsSuccess() {
 		node, status = p.findNode(ctx, state, pod, allowed)
 	}
@@ -195,10 +193,10 @@ func (p *packing) schedule(ctx context.Context, pod *v1.Pod) error {
 
 // findNode is the first feasible node of the given order, nil when there is
 // none; an error status of any node that was asked ends the cycle.
-func (p *packing) findNode(ctx context.Context, state fwk.CycleState, pod *v1.Pod, allowed *fwk.PreFilterResult) (fwk.NodeInfo, *fwk.Status) {
+func (p *packing) findNode(ctx context.Context, state fwkCycleState, pod *v1.Pod, allowed *fwkPreFilterResult) (fwkNodeInfo, *fwkStatus) {
 	nodes := p.nodes
 	if !allowed.AllNodes() {
-		nodes = make([]fwk.NodeInfo, 0, len(allowed.NodeNames))
+		nodes = make([]fwkNodeInfo, 0, len(allowed.NodeNames))
 		for _, n := range p.nodes {
 			if allowed.NodeNames.Has(n.Node().Name) {
 				nodes = append(nodes, n)
@@ -211,8 +209,8 @@ func (p *packing) findNode(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	return p.askInTurn(ctx, state, pod, nodes)
 }
 
-func (p *packing) askInTurn(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (fwk.NodeInfo, *fwk.Status) {
-	var first fwk.NodeInfo
+func (p *packing) askInTurn(ctx context.Context, state fwkCycleState, pod *v1.Pod, nodes []fwkNodeInfo) (fwkNodeInfo, *fwkStatus) {
+	var first fwkNodeInfo
 	for _, node := range nodes {
 		p.reply.FilterCalls++
 		status := p.framework.RunFilterPlugins(ctx, state, pod, node)
@@ -228,8 +226,8 @@ func (p *packing) askInTurn(ctx context.Context, state fwk.CycleState, pod *v1.P
 	return first, nil
 }
 
-func (p *packing) askTogether(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (fwk.NodeInfo, *fwk.Status) {
-	statuses := make([]*fwk.Status, len(nodes))
+func (p *packing) askTogether(ctx context.Context, state fwkCycleState, pod *v1.Pod, nodes []fwkNodeInfo) (fwkNodeInfo, *fwkStatus) {
+	statuses := make([]*fwkStatus, len(nodes))
 	p.framework.Parallelizer().Until(ctx, len(nodes), func(i int) {
 		statuses[i] = p.framework.RunFilterPlugins(ctx, state, pod, nodes[i])
 	}, "Filter")
@@ -239,7 +237,7 @@ func (p *packing) askTogether(ctx context.Context, state fwk.CycleState, pod *v1
 			return nil, status
 		}
 	}
-	if first := slices.IndexFunc(statuses, (*fwk.Status).IsSuccess); first >= 0 {
+	if first := slices.IndexFunc(statuses, (*fwkStatus).IsSuccess); first >= 0 {
 		return nodes[first], nil
 	}
 	return nil, nil

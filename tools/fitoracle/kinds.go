@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,8 +24,6 @@ import (
 	"k8s.io/kubernetes/pkg/registry/core/pod"
 	"k8s.io/kubernetes/pkg/registry/core/replicationcontroller"
 	"k8s.io/kubernetes/pkg/registry/core/service"
-	"k8s.io/kubernetes/pkg/registry/resource/deviceclass"
-	"k8s.io/kubernetes/pkg/registry/resource/resourceslice"
 	"k8s.io/kubernetes/pkg/registry/storage/csidriver"
 	"k8s.io/kubernetes/pkg/registry/storage/csinode"
 	"k8s.io/kubernetes/pkg/registry/storage/csistoragecapacity"
@@ -73,12 +70,6 @@ var kinds = map[string]kind{
 		func() runtime.Object { return &storagev1.CSIStorageCapacity{} }, csistoragecapacity.Strategy},
 	"volumeattachments": {storagev1.SchemeGroupVersion.WithResource("volumeattachments"),
 		func() runtime.Object { return &storagev1.VolumeAttachment{} }, volumeattachment.Strategy},
-	"deviceclasses": {resourcev1.SchemeGroupVersion.WithResource("deviceclasses"),
-		func() runtime.Object { return &resourcev1.DeviceClass{} }, deviceclass.Strategy},
-	"resourceslices": {resourcev1.SchemeGroupVersion.WithResource("resourceslices"),
-		func() runtime.Object { return &resourcev1.ResourceSlice{} }, resourceslice.Strategy},
-	"resourceclaims": {resourcev1.SchemeGroupVersion.WithResource("resourceclaims"),
-		func() runtime.Object { return &resourcev1.ResourceClaim{} }, nil},
 }
 
 // cluster is a decoded request: objects by kind, and the pending pods.

@@ -12,8 +12,6 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/klog/v2"
-	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // answer turns a request line into a reply line, whatever the line holds.
@@ -89,7 +87,7 @@ func (w *world) verdict(ctx context.Context, pod *v1.Pod) (*PodVerdict, error) {
 	v := &PodVerdict{Pod: pod.Namespace + "/" + pod.Name, Nodes: make(map[string]*NodeVerdict, len(nodes))}
 	v.PreEnqueue = w.preEnqueue(ctx, pod)
 
-	state := framework.NewCycleState()
+	state := fwkNewCycleState()
 	allowed, status, restricting := w.framework.RunPreFilterPlugins(ctx, state, pod)
 	var mute sets.Set[string]
 	if !allowed.AllNodes() {
@@ -105,10 +103,10 @@ func (w *world) verdict(ctx context.Context, pod *v1.Pod) (*PodVerdict, error) {
 			v.CycleError = status.Message()
 		}
 		// The framework stopped somewhere: begin again, ask every plugin.
-		state = framework.NewCycleState()
+		state = fwkNewCycleState()
 		v.PreFilterPlugins, mute = w.askEveryPreFilter(ctx, state, pod, nodes)
 	}
-	v.Skipped = sets.List(state.GetSkipFilterPlugins())
+	v.Skipped = sets.List(skipped(state))
 
 	for _, node := range nodes {
 		name := node.Node().Name
@@ -118,10 +116,10 @@ func (w *world) verdict(ctx context.Context, pod *v1.Pod) (*PodVerdict, error) {
 		} else if !allowed.AllNodes() && !allowed.NodeNames.Has(name) {
 			n.no("prefilter", PluginStatus{
 				Plugin:  strings.Join(sets.List(restricting), ","),
-				Code:    fwk.UnschedulableAndUnresolvable.String(),
+				Code:    fwkUnschedulableAndUnresolvable.String(),
 				Reasons: []string{fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", sets.List(restricting))},
 			})
-		} else if n.Code == fwk.Error.String() && v.CycleError == "" {
+		} else if n.Code == fwkError.String() && v.CycleError == "" {
 			v.CycleError = fmt.Sprintf("node %s: plugin %s: %s", name, n.Plugin, strings.Join(n.Reasons, "; "))
 		}
 		v.Nodes[name] = n
@@ -143,11 +141,11 @@ func (w *world) preEnqueue(ctx context.Context, pod *v1.Pod) *PluginStatus {
 // askEveryPreFilter runs each PreFilter plugin, though an earlier one objects.
 // Besides the objections it returns the plugins whose Filter must not run:
 // those with nothing to say and those that left no state behind.
-func (w *world) askEveryPreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) ([]PluginStatus, sets.Set[string]) {
+func (w *world) askEveryPreFilter(ctx context.Context, state fwkCycleState, pod *v1.Pod, nodes []fwkNodeInfo) ([]PluginStatus, sets.Set[string]) {
 	var objections []PluginStatus
 	skip, mute := sets.New[string](), sets.New[string]()
 	for _, p := range w.preFilter {
-		_, status := p.PreFilter(ctx, state, pod, nodes)
+		_, status := askPreFilter(ctx, p, state, pod, nodes)
 		switch {
 		case status.IsSkip():
 			skip.Insert(p.Name())
@@ -157,14 +155,14 @@ func (w *world) askEveryPreFilter(ctx context.Context, state fwk.CycleState, pod
 			mute.Insert(p.Name())
 		}
 	}
-	state.SetSkipFilterPlugins(skip)
+	setSkipped(state, skip)
 	return objections, mute
 }
 
 // filter asks the Filter plugins about one node. The framework gives the
 // verdict; only on a "no" each plugin is asked for its own reasons. With mute,
 // PreFilter has ended the cycle already: the framework is not asked again.
-func (w *world) filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, mute sets.Set[string]) *NodeVerdict {
+func (w *world) filter(ctx context.Context, state fwkCycleState, pod *v1.Pod, node fwkNodeInfo, mute sets.Set[string]) *NodeVerdict {
 	n := &NodeVerdict{Fit: true}
 	if mute != nil {
 		n.Plugins = w.objections(ctx, state, pod, node, mute)
@@ -175,7 +173,7 @@ func (w *world) filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, n
 		return n
 	}
 	n.no("filter", statusOf(first.Plugin(), first))
-	mute = state.GetSkipFilterPlugins()
+	mute = skipped(state)
 	n.Plugins = w.objections(ctx, state, pod, node, mute)
 	if len(n.Plugins) == 0 {
 		// What is in the way are the pods that are nominated to the node.
@@ -186,7 +184,7 @@ func (w *world) filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, n
 }
 
 // objections are those of all Filter plugins, in their order.
-func (w *world) objections(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, mute sets.Set[string]) []PluginStatus {
+func (w *world) objections(ctx context.Context, state fwkCycleState, pod *v1.Pod, node fwkNodeInfo, mute sets.Set[string]) []PluginStatus {
 	var found []PluginStatus
 	for _, p := range w.filters {
 		if mute.Has(p.Name()) {
@@ -207,7 +205,7 @@ func (n *NodeVerdict) no(stage string, s PluginStatus) {
 
 // statusOf copies a status; the order of its reasons is that of a Go map for
 // some plugins, so they are sorted.
-func statusOf(plugin string, s *fwk.Status) PluginStatus {
+func statusOf(plugin string, s *fwkStatus) PluginStatus {
 	reasons := append([]string{}, s.Reasons()...)
 	sort.Strings(reasons)
 	return PluginStatus{Plugin: plugin, Code: s.Code().String(), Reasons: reasons}

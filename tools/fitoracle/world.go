@@ -8,46 +8,36 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/dynamic-resource-allocation/deviceclass/extendedresourcecache"
-	resourceslicetracker "k8s.io/dynamic-resource-allocation/resourceslice/tracker"
 	"k8s.io/klog/v2"
 	configv1 "k8s.io/kube-scheduler/config/v1"
-	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/features"
 	schedulerapi "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
-	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
 )
 
 // world is one scheduler framework with its default profile, whose informers
 // never run: their stores are filled from each request. It answers one request
 // at a time; a process has one world per processor.
 type world struct {
-	framework framework.Framework
+	framework fwkFramework
 	stores    map[string]cache.Indexer
 	snapshot  *swappableSnapshot
 	nominated *nominations
 	// The plugins themselves, in their order: the framework stops at the first
 	// "no", a verdict wants all of them.
-	preFilter []fwk.PreFilterPlugin
-	filters   []fwk.FilterPlugin
+	preFilter []fwkPreFilterPlugin
+	filters   []fwkFilterPlugin
 
 	// broken is set once a plugin has panicked in it.
 	broken bool
 
-	// DRA keeps caches that live from events, not from the stores.
-	claimEvents *eventRelay
-	classEvents cache.ResourceEventHandler
+	// Who keeps a cache that lives from events of a kind, not from its store.
+	listeners map[string]*eventRelay
 }
 
 // panics counts plugin panics in goroutines of the framework, which no recover
@@ -68,37 +58,26 @@ func newWorld(ctx context.Context, parallelism int) (*world, error) {
 		return nil, err
 	}
 	w := &world{
-		stores:      make(map[string]cache.Indexer, len(kinds)),
-		snapshot:    &swappableSnapshot{internalcache.NewEmptySnapshot()},
-		nominated:   &nominations{},
-		claimEvents: &eventRelay{},
+		stores:    make(map[string]cache.Indexer, len(kinds)),
+		snapshot:  &swappableSnapshot{internalcache.NewEmptySnapshot()},
+		nominated: &nominations{},
+		listeners: make(map[string]*eventRelay, len(kinds)),
+	}
+	for key := range kinds {
+		w.listeners[key] = &eventRelay{}
 	}
 	// No client: nothing of this program ever talks to a server.
 	factory := informers.NewSharedInformerFactory(nil, 0)
-	dra, err := w.newDRAManager(ctx, factory)
-	if err != nil {
-		return nil, err
-	}
 	registry, created := capturingRegistry()
-	w.framework, err = frameworkruntime.NewFramework(ctx, registry, profile,
-		frameworkruntime.WithInformerFactory(factory),
-		frameworkruntime.WithSharedDRAManager(dra),
-		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
-		frameworkruntime.WithSnapshotSharedLister(w.snapshot),
-		frameworkruntime.WithPodNominator(w.nominated),
-		frameworkruntime.WithParallelism(parallelism),
-		frameworkruntime.WithWaitingPods(frameworkruntime.NewWaitingPodsMap()),
-		frameworkruntime.WithPodsInPreBind(frameworkruntime.NewPodsInPreBindMap()),
-	)
-	if err != nil {
+	if err := w.newFramework(ctx, registry, profile, factory, parallelism); err != nil {
 		return nil, err
 	}
 	listed := w.framework.ListPlugins()
 	for _, p := range listed.PreFilter.Enabled {
-		w.preFilter = append(w.preFilter, created[p.Name].(fwk.PreFilterPlugin))
+		w.preFilter = append(w.preFilter, created[p.Name].(fwkPreFilterPlugin))
 	}
 	for _, p := range listed.Filter.Enabled {
-		w.filters = append(w.filters, created[p.Name].(fwk.FilterPlugin))
+		w.filters = append(w.filters, created[p.Name].(fwkFilterPlugin))
 	}
 	for key, k := range kinds {
 		informer, err := factory.ForResource(k.resource)
@@ -122,36 +101,17 @@ func defaultProfile() (*schedulerapi.KubeSchedulerProfile, error) {
 
 // capturingRegistry is the in-tree registry that also remembers each plugin
 // that it creates, by name.
-func capturingRegistry() (frameworkruntime.Registry, map[string]fwk.Plugin) {
+func capturingRegistry() (frameworkruntime.Registry, map[string]fwkPlugin) {
 	registry := plugins.NewInTreeRegistry()
-	created := make(map[string]fwk.Plugin, len(registry))
+	created := make(map[string]fwkPlugin, len(registry))
 	for name, factory := range registry {
-		registry[name] = func(ctx context.Context, args runtime.Object, h fwk.Handle) (fwk.Plugin, error) {
+		registry[name] = func(ctx context.Context, args runtime.Object, h fwkHandle) (fwkPlugin, error) {
 			p, err := factory(ctx, args, h)
 			created[name] = p
 			return p, err
 		}
 	}
 	return registry, created
-}
-
-func (w *world) newDRAManager(ctx context.Context, factory informers.SharedInformerFactory) (fwk.SharedDRAManager, error) {
-	claims := assumecache.NewAssumeCache(klog.FromContext(ctx), w.claimEvents, "ResourceClaim", "", nil)
-	if utilfeature.DefaultFeatureGate.Enabled(features.DRADeviceTaintRules) {
-		return nil, fmt.Errorf("feature gate DRADeviceTaintRules is on by default: fitoracle does not fill its tracker")
-	}
-	tracker, err := resourceslicetracker.StartTracker(ctx, resourceslicetracker.Options{
-		EnableConsumableCapacity: utilfeature.DefaultFeatureGate.Enabled(features.DRAConsumableCapacity),
-		SliceInformer:            factory.Resource().V1().ResourceSlices(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("resource slice tracker: %w", err)
-	}
-	manager := dynamicresources.NewDRAManager(ctx, claims, tracker, factory)
-	if classes, ok := manager.DeviceClassResolver().(*extendedresourcecache.ExtendedResourceCache); ok && classes != nil {
-		w.classEvents = classes
-	}
-	return manager, nil
 }
 
 // load replaces everything the plugins can see by the objects of a request and
@@ -164,7 +124,7 @@ func (w *world) load(ctx context.Context, c *cluster) (internalcache.Cache, []st
 	}
 	w.nominated.replace(podsOf(c.pending))
 	logger := klog.FromContext(ctx)
-	schedulerCache := internalcache.New(ctx, nil, utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload))
+	schedulerCache := newSchedulerCache(ctx)
 	known := make(map[string]bool, len(c.objects["nodes"]))
 	for _, obj := range c.objects["nodes"] {
 		schedulerCache.AddNode(logger, obj.(*v1.Node))
@@ -211,14 +171,7 @@ func (w *world) replace(key string, store cache.Indexer, objs []runtime.Object) 
 	if err := store.Replace(items, ""); err != nil {
 		return err
 	}
-	var handlers []cache.ResourceEventHandler
-	switch {
-	case key == "resourceclaims":
-		handlers = w.claimEvents.handlers
-	case key == "deviceclasses" && w.classEvents != nil:
-		handlers = []cache.ResourceEventHandler{w.classEvents}
-	}
-	for _, h := range handlers {
+	for _, h := range w.listeners[key].handlers {
 		for _, obj := range old {
 			h.OnDelete(obj)
 		}

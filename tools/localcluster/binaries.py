@@ -13,6 +13,11 @@ OLDEST = "oldest"
 """Group of the oldest Kubernetes that the charts accept, and the ending of its programs' names."""
 
 
+def oldest() -> bool:
+    """Whether Kubernetes' own programs are those of the oldest version: ``MOORAGE_KUBERNETES=oldest``."""
+    return os.environ.get("MOORAGE_KUBERNETES") == OLDEST
+
+
 def binaries(names_or_groups: Iterable[str]) -> dict[str, Path]:
     """Programs by name, built first when they are missing.
 
@@ -23,7 +28,7 @@ def binaries(names_or_groups: Iterable[str]) -> dict[str, Path]:
     """
     try:
         found = ensure(names_or_groups)
-        if os.environ.get("MOORAGE_KUBERNETES") == OLDEST:
+        if oldest():
             older = {name.removesuffix(f"-{OLDEST}"): path for name, path in ensure([OLDEST]).items()}
             found |= {name: path for name, path in older.items() if name in found}
         return found

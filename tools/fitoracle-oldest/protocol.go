@@ -1,0 +1,1 @@
+../fitoracle/protocol.go
