@@ -60,6 +60,26 @@ def test_no_sentence_counts_one_nodes() -> None:
     assert {name: texts for name, texts in found.items() if texts and name not in ABOVE_ONE} == {}
 
 
+FOREIGN = re.compile(r"(error|end|said|broken|lacking)|.*\.(strerror|verify_message|message)( or error)?")
+"""Names of what another program has said, which may end with a full stop."""
+
+
+def joined(tree: ast.AST) -> Iterator[str]:
+    """Texts in which a sentence comes right after what another program has said."""
+    for text in (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)):
+        for value, after in zip(text.values, text.values[1:], strict=False):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+                continue
+            if str(after.value).startswith(". ") and FOREIGN.fullmatch(ast.unparse(value.value)):
+                yield ast.unparse(text)
+
+
+def test_what_others_have_said_gets_one_full_stop() -> None:
+    """``moorage.wording.followed`` looks at how it ends."""
+    found = [text for path in PACKAGE.rglob("*.py") for text in joined(ast.parse(path.read_text("utf-8")))]
+    assert found == ["f'{said}. {sentence}'"], "that of moorage.wording.followed"
+
+
 @pytest.mark.parametrize(
     ("count", "noun", "said"),
     [

@@ -18,6 +18,8 @@ from typing import NoReturn
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
+from moorage.wording import followed
+
 from . import http
 from .lag import LoopLag
 from .parsing import Address
@@ -150,10 +152,9 @@ async def serve(health: Health, address: Address, *, registry: CollectorRegistry
         try:
             serving = await stack.enter_async_context(http.serve(pages, address))
         except OSError as error:
-            raise HealthError(
-                f"health address {address} cannot be used: {error.strerror or error}. "
-                "Choose another with MOORAGE_HEALTH_ADDRESS (--health-address)"
-            ) from error
+            reason = f"health address {address} cannot be used: {error.strerror or error}"
+            way_out = "Choose another with MOORAGE_HEALTH_ADDRESS (--health-address)"
+            raise HealthError(followed(reason, way_out)) from error
         yield serving
 
 

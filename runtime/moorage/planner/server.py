@@ -25,6 +25,7 @@ from moorage.protocol import (
     rpc,
 )
 from moorage.protocol.rpc import grpc
+from moorage.wording import followed
 
 from . import metrics
 from .instruction_store import InstructionStore
@@ -96,7 +97,8 @@ class PlannerServer:
             else:
                 self.port = server.add_secure_port(address, _credentials(settings.pair))
         except RuntimeError as error:
-            raise ServerError(f"cannot listen on {address}: {error}. Choose another address with --listen") from error
+            reason = f"cannot listen on {address}: {error}"
+            raise ServerError(followed(reason, "Choose another address with --listen")) from error
         await server.start()
         self._server = server
         logger.info("planner listens", extra={"address": settings.address.host, "port": self.port})

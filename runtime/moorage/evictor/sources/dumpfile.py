@@ -14,7 +14,7 @@ import msgspec
 
 from moorage.kube.errors import UNREADABLE
 from moorage.kube.wire import lenient
-from moorage.wording import counted
+from moorage.wording import counted, followed
 
 from .command import COMMAND
 from .yamltext import NotYaml, documents
@@ -150,7 +150,7 @@ def items(name: str, data: bytes) -> Iterator[Item]:
     except RecursionError as error:
         raise DumpError(name, f"is nested too deeply to be objects of Kubernetes. {_AGAIN}") from error
     except msgspec.ValidationError as error:
-        raise DumpError(name, f"holds no objects of Kubernetes: {error}. {_AGAIN}") from error
+        raise DumpError(name, followed(f"holds no objects of Kubernetes: {error}", _AGAIN)) from error
     except msgspec.DecodeError as error:
         raise DumpError(name, _not_json(data, str(error))) from error
 
@@ -180,7 +180,7 @@ def _item(name: str, place: str, raw: msgspec.Raw, kind: str = "", version: str 
     try:
         head = lenient.decode(raw, _head)
     except UNREADABLE as error:
-        raise DumpError(name, f"{place} is no object of Kubernetes: {error}. {_AGAIN}") from error
+        raise DumpError(name, followed(f"{place} is no object of Kubernetes: {error}", _AGAIN)) from error
     return Item(place, head.kind or kind, head.api_version or version, raw)
 
 
@@ -200,7 +200,7 @@ def _of_text(name: str, data: bytes, begin: bytes) -> Iterator[Item]:
             elif value is not None:
                 raise DumpError(name, f"is neither JSON nor YAML of objects. {_AGAIN}")
     except NotYaml as error:
-        raise DumpError(name, f"is neither JSON nor YAML: {error}. {_AGAIN}") from error
+        raise DumpError(name, followed(f"is neither JSON nor YAML: {error}", _AGAIN)) from error
 
 
 def _not_json(data: bytes, error: str) -> str:

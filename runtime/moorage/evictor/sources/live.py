@@ -21,6 +21,7 @@ from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.kube.watch import ListWatch, Selection
 from moorage.objects import KubeObject
+from moorage.wording import followed
 
 from .result import ConfigMaps, SourceResult
 
@@ -68,7 +69,8 @@ async def gather(transport: Transport, where: ConfigMaps, progress: Progress = l
             raise
         raise _first(known) from None
     if "Node" in there.unseen:
-        raise NothingSeen(f"nodes cannot be seen: {there.unseen['Node']}. Whoever looks needs the right to list them")
+        reason = f"nodes cannot be seen: {there.unseen['Node']}"
+        raise NothingSeen(followed(reason, "Whoever looks needs the right to list them"))
     try:
         now, notes = transport.clock.now(), there.notes
     except ClockNotSynchronised:

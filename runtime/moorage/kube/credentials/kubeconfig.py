@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import yaml
 
+from moorage.wording import followed
+
 from .access import CredentialsError
 
 
@@ -177,9 +179,8 @@ def read(paths: Sequence[Path], *, must_exist: bool) -> Merged:
                 ) from None
             continue
         except OSError as error:
-            raise CredentialsError(
-                f"kubeconfig {path}: cannot be read: {error.strerror}. Make it readable for this user"
-            ) from None
+            reason = f"kubeconfig {path}: cannot be read: {error.strerror}"
+            raise CredentialsError(followed(reason, "Make it readable for this user")) from None
         merged.add(path, _parse(path, text))
     return merged
 
@@ -196,7 +197,7 @@ def _parse(path: Path, text: bytes) -> _File:
     try:
         return msgspec.convert({} if document is None else document, type=_File)
     except msgspec.ValidationError as error:  # msgspec names types and the field's path, no values
-        raise CredentialsError(f"kubeconfig {path}: {error}. Correct this field") from None
+        raise CredentialsError(followed(f"kubeconfig {path}: {error}", "Correct this field")) from None
 
 
 def _unique(file: Path, section: str, entries: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 
 from moorage.ops.parsing import Address
+from moorage.wording import followed
 
 from .configuration import PATH
 from .connections import KEPT, Connection, Connections, address_text
@@ -147,7 +148,7 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
         listeners = await _listen(address)
     except OSError as error:
         way_out = "Choose another address with MOORAGE_WEBHOOK_ADDRESS"
-        raise ServerError(f"cannot listen on {address}: {error.strerror or error}. {way_out}") from error
+        raise ServerError(followed(f"cannot listen on {address}: {error.strerror or error}", way_out)) from error
     door = _Door(http, context)
     open_doors = [asyncio.create_task(door.open(listener), name="webhook's door") for listener in listeners]
     try:

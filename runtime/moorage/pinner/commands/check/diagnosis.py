@@ -20,6 +20,7 @@ from moorage.ops.proxies import Proxy
 from moorage.pinner.stream.connection import Cause, StreamBroken, proxy_for
 from moorage.pinner.stream.credentials import Credentials
 from moorage.pinner.stream.endpoint import PlannerEndpoint
+from moorage.wording import followed
 
 NO_WELCOME = Cause.MALFORMED
 _SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(\..+)?")
@@ -48,7 +49,7 @@ async def lacking(way: Way, said: str) -> str:
     nobody = await _unresolved(way)
     if nobody and _SERVICE.fullmatch(way.endpoint.address.host):
         return f"{nobody}. {said}"
-    return f"{said}. A Secret that was just filled takes up to a minute and a half into a running pod"
+    return followed(said, "A Secret that was just filled takes up to a minute and a half into a running pod")
 
 
 async def broken(way: Way, shown: Credentials, end: StreamBroken) -> str:
@@ -69,7 +70,7 @@ async def broken(way: Way, shown: Credentials, end: StreamBroken) -> str:
                 "Name the planner's own address and port"
             )
         case _:
-            return f"the planner at {address} does not serve us: {end}. Look at its log"
+            return followed(f"the planner at {address} does not serve us: {end}", "Look at its log")
 
 
 # --- name and connection ---
@@ -96,11 +97,13 @@ async def _unreachable(way: Way, said: str) -> str:
         whose = f"no pod of Service {service[1]} is ready" if service else "nothing listens there"
         return f"{address} refuses connections: {whose}. Look at the planner's pods and their logs"
     except OSError as error:
-        return f"{address} cannot be reached: {error.strerror or error}. Look at the address and the network"
+        reason = f"{address} cannot be reached: {error.strerror or error}"
+        return followed(reason, "Look at the address and the network")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log"
+    reason = f"{address} takes connections, and no planner answers there: {said}"
+    return followed(reason, "Look at the planner's log")
 
 
 async def _unreachable_through(proxy: Proxy, way: Way, said: str) -> str:
@@ -111,11 +114,9 @@ async def _unreachable_through(proxy: Proxy, way: Way, said: str) -> str:
     try:
         compat.abort(await _tunnel(proxy, way, tls))
     except OSError as error:
-        return f"{error}. Look at the proxy; what needs none goes into NO_PROXY"
-    return (
-        f"{address} takes connections through proxy {proxy.where} ({proxy.source}), and no planner answers there: "
-        f"{said}. Look at the planner's log, and whether the proxy passes HTTP/2"
-    )
+        return followed(str(error), "Look at the proxy; what needs none goes into NO_PROXY")
+    reason = f"{address} takes connections through proxy {proxy.where} ({proxy.source}), and no planner answers there: {said}"
+    return followed(reason, "Look at the planner's log, and whether the proxy passes HTTP/2")
 
 
 async def _tunnel(proxy: Proxy, way: Way, tls: ssl.SSLContext) -> asyncio.Transport:
@@ -141,7 +142,7 @@ async def _unresolved(way: Way) -> str:
         return f"the name {host} was not resolved within {way.timeout:g} s. Look at the cluster's DNS"
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            return f"the name {host} cannot be resolved: {error.strerror}. Look at the DNS"
+            return followed(f"the name {host} cannot be resolved: {error.strerror}", "Look at the DNS")
         return _no_such_name(way.endpoint.address, way.inside)
     return ""
 
@@ -185,19 +186,21 @@ async def _certificate(way: Way, shown: Credentials, said: str) -> str:
             await _try_certificate(way, _context(shown.authorities))
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in _OTHER_NAME:
-            return (
-                f"the planner's certificate is not for {address.host}: {error.verify_message}. Use an address that it "
-                "names, or have it made for this one (MOORAGE_TLS_NAMES of the planner)"
+            return followed(
+                f"the planner's certificate is not for {address.host}: {error.verify_message}",
+                "Use an address that it names, or have it made for this one (MOORAGE_TLS_NAMES of the planner)",
             )
         if error.verify_code in _OUT_OF_TIME:
-            return f"the planner's certificate at {address} is out of its time: {error.verify_message}. Renew it"
+            reason = f"the planner's certificate at {address} is out of its time: {error.verify_message}"
+            return followed(reason, "Renew it")
         said = error.verify_message
     except (OSError, TimeoutError):
         pass  # what gRPC has said must do
     believed = f"the authorities in {file}" if file is not None else "the system's authorities"
-    return (
-        f"the planner's certificate at {address} comes from none of {believed}: {said}. Give the pinner the authority "
-        "of that planner (planner.caSecretRef; of the chart moorage-planner: ca.crt in Secret moorage-planner-client)"
+    return followed(
+        f"the planner's certificate at {address} comes from none of {believed}: {said}",
+        "Give the pinner the authority of that planner (planner.caSecretRef; of the chart moorage-planner: ca.crt in "
+        "Secret moorage-planner-client)",
     )
 
 

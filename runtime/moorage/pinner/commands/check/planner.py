@@ -15,6 +15,7 @@ from moorage.pinner.stream.connection import Connection, StreamBroken
 from moorage.pinner.stream.credentials import Credentials, Lacking
 from moorage.pinner.stream.credentials import read as read_credentials
 from moorage.protocol import Hello, ProtocolError, Welcome
+from moorage.wording import followed
 
 from . import diagnosis
 from .diagnosis import Way
@@ -61,7 +62,8 @@ async def planner_welcomes(way: Way, cluster: str) -> str:
     except StreamBroken as broken:
         raise Failed(await diagnosis.broken(way, shown, broken)) from broken
     except ProtocolError as error:
-        raise Failed(f"{endpoint.address} sent what no planner sends: {error}. Look at what serves there") from error
+        reason = f"{endpoint.address} sent what no planner sends: {error}"
+        raise Failed(followed(reason, "Look at what serves there")) from error
     key = "took the key" if shown.key is not None else "asked for no key"
     return f"the planner at {endpoint.address} {key} and serves plan {welcome.plan!r}"
 
