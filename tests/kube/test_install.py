@@ -16,6 +16,8 @@ from tools.localcluster import ClusterHandle
 from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.toolchain import ensure
 
+CLOSED = Path(__file__).parents[1] / "e2e" / "helm"
+"""Stand-ins of the closed charts, with their names, labels and values."""
 pytestmark = pytest.mark.cluster
 LEFT = ("clusterroles", "clusterrolebindings")
 POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingwebhookconfigurations")
@@ -104,6 +106,38 @@ def test_what_it_prints_installs_upgrades_and_leaves_nothing_behind(cluster: Clu
     for kind in ("services", "configmaps", "secrets", "serviceaccounts"):
         names = {each["metadata"]["name"] for each in cluster.api.get(f"/api/v1/{within}/{kind}")["items"]}
         assert names <= {"default", "kube-root-ca.crt"}
+
+
+def test_closed_releases_are_upgraded_in_place(cluster: ClusterHandle, namespace: str) -> None:
+    at = ["-n", namespace, f"--kubeconfig={cluster.kubeconfig}"]
+    for part, folder, given in (
+        (PINNER, "closed", "castai.apiKey=theirs"),
+        (EVICTOR, "closed-evictor", "dryRun=false"),
+    ):
+        run(["helm", "install", part, str(CLOSED / folder), *at, "--set", f"{given},replicaCount=0"])
+    deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    before = {each["metadata"]["name"]: each["metadata"]["uid"] for each in cluster.api.get(deployments)["items"]}
+    code, found = look(cluster.kubeconfig, namespace)
+    assert code == 0, found
+    assert {each["chart"]: each["installs"] for each in found["commands"]} == {
+        PINNER: False,
+        EVICTOR: False,
+        PLANNER: True,
+    }
+    assert found["commands"][0]["values"]["castai.apiKey"] == "null"
+    try:
+        run_all(found)
+        after = {each["metadata"]["name"]: each for each in cluster.api.get(deployments)["items"]}
+        assert {part: after[part]["metadata"]["uid"] for part in (PINNER, EVICTOR)} == {
+            part: before[part] for part in (PINNER, EVICTOR)
+        }
+        assert after[PINNER]["spec"]["replicas"] >= 1
+        (container,) = after[EVICTOR]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "MOORAGE_DRY_RUN", "value": "true"} in container["env"]
+        assert look(cluster.kubeconfig, namespace)[1]["commands"] == [], "nothing is missing then"
+    finally:
+        for part in (PINNER, EVICTOR, PLANNER):
+            subprocess.run([str(ensure(["helm"])["helm"]), "uninstall", part, *at], check=False, capture_output=True)
 
 
 def test_what_may_not_be_read_is_said(cluster: ClusterHandle, namespace: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from moorage.cli.installed.gathering import Hidden
 from moorage.cli.installed.programs import Program
 from moorage.cli.installing.judging import Plan, Step, judge
+from moorage.cli.installing.releases import Release
 from moorage.cli.installing.standing import EVICTOR, PINNER, PLANNER
 from moorage.cli.installing.surroundings import DEFINITIONS, Surroundings
 from moorage.objects import Namespace, Node
@@ -93,9 +94,22 @@ def found(*programs: Program, **changes: Any) -> Surroundings:
         autoscaled=None,
         rules=None,
         definitions=dict.fromkeys(DEFINITIONS),
-        releases={},
+        releases=releases(programs),
     )
     return dataclasses.replace(empty, **changes)
+
+
+def releases(programs: Sequence[Program]) -> dict[str, Release]:
+    """What Helm has stored of the releases that hold these Deployments."""
+    found: dict[str, Release] = {}
+    for each in programs:
+        name = each.metadata.annotations.get("meta.helm.sh/release-name", "")
+        own = each.metadata.labels.get("helm.sh/chart", "x").rpartition("-")[0]
+        around = "moorage" if "app.kubernetes.io/part-of" in each.metadata.labels else "castai"
+        chart = around if name in found or name in ("moorage", "castai") else own
+        if name and each.metadata.namespace == NAMESPACE:
+            found[name] = Release(name, "deployed", 1, chart, {})
+    return found
 
 
 def step(plan: Plan) -> Step:

@@ -79,7 +79,6 @@ def test_what_the_user_has_said_stays() -> None:
     one = {"nodes": (node(),), "monitors": frozenset({"servicemonitors"})}
     found_values = values_of(*there, releases={"moorage": release}, **one)
     assert found_values == {f"{part}.serviceMonitor.enabled": "true" for part in PARTS}
-    assert values_of(*there, releases=REFUSED, **one) == {}, "what cannot be seen is not changed"
 
 
 def test_one_part_alone_in_the_umbrellas_release_is_not_taken_for_that_parts_chart() -> None:
@@ -87,6 +86,27 @@ def test_one_part_alone_in_the_umbrellas_release_is_not_taken_for_that_parts_cha
     release = Release("everything", "deployed", 1, "moorage", {})
     plan = judge(found(there, releases={"everything": release}), VERSION)
     assert (step(plan).release, step(plan).chart) == ("everything", "moorage")
+
+
+@pytest.mark.parametrize("whose", [ours, closed])
+def test_a_release_of_somebodys_own_chart_is_changed_there(whose: Any) -> None:
+    """Upgraded to a chart of Moorage it would lose everything else."""
+    release = Release("platform", "deployed", 1, "platform", {})
+    plan = judge(found(whose(EVICTOR, "platform"), releases={"platform": release}), VERSION)
+    assert {each.release for each in plan.steps} == {"moorage"}
+    assert "release platform of chart platform holds" in said(plan)
+
+
+@pytest.mark.parametrize("whose", [ours, closed])
+def test_without_helms_secrets_only_a_release_called_like_its_part_is_upgraded(whose: Any) -> None:
+    plan = judge(found(whose(EVICTOR, "packer"), releases=REFUSED), VERSION)
+    assert {each.release for each in plan.steps} == {"moorage"}
+    assert "its chart cannot be seen" in said(plan)
+    old = judge(found(whose(EVICTOR, **({"version": "1.0.0"} if whose is ours else {})), releases=REFUSED), VERSION)
+    assert old.steps[0].release == EVICTOR
+    assert "serviceMonitor.enabled" not in old.steps[0].values
+    both = judge(found(whose(EVICTOR, EVICTOR), whose(PINNER, EVICTOR), releases=REFUSED), VERSION)
+    assert {each.release for each in both.steps} == {"moorage"}
 
 
 def test_another_namespace_has_it() -> None:
@@ -102,8 +122,7 @@ def test_another_namespace_has_it() -> None:
 def test_closed_releases_are_upgraded_in_place() -> None:
     plan = judge(found(closed(PINNER, replicas=2), closed(EVICTOR)), VERSION)
     first, second, third = plan.steps
-    keys = {"castai.apiKey": "null", "castai.apiKeySecretRef": "null"}
-    assert first == Step(PINNER, PINNER, installs=False, values=keys)
+    assert first == Step(PINNER, PINNER, installs=False, values={})
     assert second == Step(EVICTOR, EVICTOR, installs=False, values={"dryRun": "true"})
     assert third == Step(PLANNER, PLANNER, installs=True, values={})
 
@@ -130,7 +149,7 @@ def test_a_part_of_the_closed_umbrella_stays_until_it_is_switched_off() -> None:
     plan = judge(found(closed(PINNER, "castai"), closed(EVICTOR, "castai"), agent), VERSION)
     off = {f"{part}.enabled": "false" for part in (PINNER, EVICTOR)}
     assert step(plan) == Step("moorage", "moorage", installs=True, values=off)
-    assert "switch castai-evictor off in that release, then run this again" in said(plan)
+    assert "switch castai-evictor off there, then run this again" in said(plan)
     after = judge(found(ours(PLANNER, "moorage"), agent), VERSION)
     assert step(after).values == {f"{part}.enabled": "true" for part in (PINNER, EVICTOR)}
 
@@ -279,7 +298,8 @@ def test_kubernetes_must_be_new_enough(version: str, taken: bool) -> None:
 def test_a_stuck_release_is_named_with_the_way_out() -> None:
     there = [ours(part, "moorage", "1.0.0") for part in PARTS]
     for revision, way in ((3, "helm rollback moorage -n castai-agent"), (1, "helm uninstall moorage -n castai-agent")):
-        plan = judge(found(*there, releases={"moorage": Release("moorage", "pending-upgrade", revision)}), VERSION)
+        release = Release("moorage", "pending-upgrade", revision, "moorage", {})
+        plan = judge(found(*there, releases={"moorage": release}), VERSION)
         assert plan.steps == []
         assert way in said(plan)
 
@@ -287,7 +307,10 @@ def test_a_stuck_release_is_named_with_the_way_out() -> None:
 def test_a_release_of_that_name_and_another_chart_is_not_overwritten() -> None:
     plan = judge(found(releases={"moorage": Release("moorage", "deployed", 1, "boats", {})}), VERSION)
     assert plan.steps == []
-    assert "is of chart boats" in said(plan)
+    assert "release moorage is in namespace castai-agent already, of chart boats" in said(plan)
+    unseen = judge(found(ours(PINNER, "moorage"), releases=REFUSED), VERSION)
+    assert unseen.steps == [], "it would switch the pod pinner off"
+    assert "already, and its chart cannot be seen" in said(unseen)
 
 
 def test_rules_of_an_evictor_that_is_gone_are_not_overwritten() -> None:

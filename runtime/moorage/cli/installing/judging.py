@@ -75,7 +75,7 @@ def judge(found: Surroundings, version: str) -> Plan:
         return plan
     here = _Parts(found, plan, version)
     here.judge()
-    plan.blockers += [*_stuck(found, plan.steps), *_rules_of_others(found, plan.steps)]
+    plan.blockers += [*_stuck(found, plan.steps), *_taken(found, plan.steps), *_rules_of_others(found, plan.steps)]
     if plan.blockers:
         plan.before, plan.steps = [], []
     else:
@@ -105,16 +105,16 @@ class _Parts:
             there = self._choose(part)
             if there is None:
                 continue
-            if there.whose is Whose.OURS and there.shared:
+            if there.chart == UMBRELLA:
                 umbrella = there.release
             own[part] = there
         missing = [part for part in PARTS if part not in own and part not in self._out]
         for part, there in own.items():
-            if not there.shared:
+            if there.chart == part:
                 self._upgrade(part, there)
         if umbrella:
-            self._upgrade_umbrella(umbrella, [each for each in own.values() if each.shared], missing)
-        elif any(not each.shared for each in own.values()):
+            self._upgrade_umbrella(umbrella, [each for each in own.values() if each.chart == UMBRELLA], missing)
+        elif own:
             for part in missing:
                 self._say(TITLES[part], "is missing: it is installed by its own chart, as the other parts are")
                 self._plan.steps.append(Step(part, part, installs=True, values=self._wanted[part]))
@@ -139,12 +139,19 @@ class _Parts:
             return f"{there.keeper} keeps it, and would undo what Helm does here: change it there"
         if not there.release:
             return f"no release of Helm holds it: remove it (kubectl delete deployment {there.name}), {AGAIN}"
-        if there.whose is Whose.CLOSED and there.shared:
+        if there.chart in (there.part, *([UMBRELLA] if there.whose is Whose.OURS else [])):
+            return ""
+        if not there.chart:
             return (
-                f"release {there.release} holds other things, too, so that it cannot be upgraded to this part alone: "
-                f"switch {there.part} off in that release, {AGAIN}"
+                f"release {there.release} may hold other things, too, and its chart cannot be seen: run this as "
+                f"somebody who may list secrets, or switch {there.part} off there, {AGAIN}"
             )
-        return ""
+        if there.whose is Whose.OURS:
+            return f"release {there.release} of chart {there.chart} holds it: change it there"
+        return (
+            f"release {there.release} of chart {there.chart} holds other things, too, so that it cannot be upgraded to "
+            f"this part alone: switch {there.part} off there, {AGAIN}"
+        )
 
     def _upgrade(self, part: str, there: Standing) -> None:
         """A part that has a release of its own."""
@@ -183,12 +190,6 @@ class _Parts:
         self._plan.steps.append(Step(name, UMBRELLA, installs=False, values=values))
 
     def _install_umbrella(self, missing: list[str]) -> None:
-        other = self._release(UMBRELLA)
-        if other is not None and other.chart not in ("", UMBRELLA):
-            self._plan.blockers.append(
-                f"release {UMBRELLA} in namespace {self._found.namespace} is of chart {other.chart}: choose another "
-                "namespace with --namespace"
-            )
         values = {f"{part}.enabled": "false" for part in PARTS if part not in missing}
         for part in missing:
             values |= {f"{part}.{key}": value for key, value in self._wanted[part].items()}
@@ -265,6 +266,21 @@ def _stuck(found: Surroundings, steps: list[Step]) -> Iterator[str]:
         if release is not None and release.status in _STUCK:
             way = f"helm uninstall {each}" if release.revision == 1 else f"helm rollback {each}"
             yield f"release {each} is {release.status}, and Helm refuses it: {way} -n {found.namespace} first"
+
+
+def _taken(found: Surroundings, steps: list[Step]) -> Iterator[str]:
+    """Names of new releases that others have: they would be overwritten, or lose what the new chart does not hold."""
+    known: Mapping[str, Release] = {} if isinstance(found.releases, Hidden) else found.releases
+    programs = found.programs if isinstance(found.programs, tuple) else ()
+    here = [each for each in programs if each.metadata.namespace == found.namespace]
+    holding = {each.metadata.annotations.get(RELEASE) for each in here}
+    for each in (step for step in steps if step.installs):
+        chart = known[each.release].chart if each.release in known else ""
+        if each.release in holding or chart not in ("", each.chart):
+            of, way = "and its chart cannot be seen", "run this as somebody who may list secrets"
+            if chart:
+                of, way = f"of chart {chart}", "choose another namespace with --namespace"
+            yield f"release {each.release} is in namespace {found.namespace} already, {of}: {way}"
 
 
 def _given_to(found: Surroundings, plan: Plan) -> Iterator[list[str]]:

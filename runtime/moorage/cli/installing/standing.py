@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..installed.gathering import Hidden
 from ..installed.programs import PART_OF, Program
-from .surroundings import RELEASE, UMBRELLA, Surroundings
+from .surroundings import RELEASE, Surroundings
 
 PINNER, EVICTOR, PLANNER = "castai-pod-pinner", "castai-evictor", "moorage-planner"
 PARTS = (PINNER, EVICTOR, PLANNER)
@@ -39,7 +39,7 @@ class Standing:
         name: of its Deployment.
         namespace: of its Deployment.
         release: of Helm, which holds it; empty without Helm.
-        shared: whether that release holds other things, too.
+        chart: of that release; empty when it cannot be told.
         keeper: the GitOps tool that keeps it, for sentences; empty when there is none.
         version: of its chart; empty when it is not known.
         replicas: as they are wanted.
@@ -50,7 +50,7 @@ class Standing:
     name: str
     namespace: str
     release: str
-    shared: bool
+    chart: str
     keeper: str
     version: str
     replicas: int
@@ -93,26 +93,27 @@ def _standing(found: Surroundings, part: str, whose: Whose, program: Program, pr
         name=meta.name,
         namespace=meta.namespace,
         release=release,
-        shared=bool(release) and _is_shared(found, part, release, program, programs),
+        chart=_chart(found, part, release, program, programs) if release else "",
         keeper=_keeper(program),
         version=version[1] if version is not None else "",
         replicas=program.spec.replicas,
     )
 
 
-def _is_shared(found: Surroundings, part: str, release: str, program: Program, programs: Iterable[Program]) -> bool:
-    """Whether a release holds more than one part's chart."""
+def _chart(found: Surroundings, part: str, release: str, program: Program, programs: Iterable[Program]) -> str:
+    """The chart of a release: as Helm has stored it. Without that, a release that is called like the part is its."""
+    namespace = program.metadata.namespace
     known = None if isinstance(found.releases, Hidden) else found.releases.get(release)
-    if known is not None and known.chart and program.metadata.namespace == found.namespace:
-        return known.chart != part
-    others = [
+    if known is not None and known.chart and namespace == found.namespace:
+        return known.chart
+    others = (
         each
         for each in programs
         if each.metadata.annotations.get(RELEASE) == release
-        and each.metadata.namespace == program.metadata.namespace
+        and each.metadata.namespace == namespace
         and not each.metadata.name.startswith(program.metadata.name)  # the closed evictor has a second one, for sizes
-    ]
-    return bool(others) or release == UMBRELLA
+    )
+    return part if release == part and next(others, None) is None else ""
 
 
 def _keeper(program: Program) -> str:
