@@ -66,7 +66,8 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
         case _ if "x-contradicts" in _schema(error):
             yield path, f"{name}{contradicts(_schema(error))}"
         case "pattern":
-            yield path, f"{name}{what} does not look like {looks(_schema(error))}"
+            only = "; a name is given in full, not as a pattern" if "*" in str(value) and "*" not in wanted else ""
+            yield path, f"{name}{what} does not look like {looks(_schema(error))}{only}"
         case "minimum" | "minLength" | "minItems" | "minProperties" as limit:
             small = "is empty" if value in ("", [], {}) else f"{what} is too small"
             yield path, f"{name}{small}, at least {counted(limit, wanted)}"

@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-from moorage.files import CHARTS, values
+from moorage.files import CHARTS, languages, values
 from moorage.files.converting import Converted, convert
 from moorage.files.mistakes import FileMistakes
 from moorage.files.yamlfile import parse
@@ -29,15 +29,20 @@ def run(arguments: argparse.Namespace) -> int:
         The exit code.
     """
     name = "<stdin>" if arguments.file == "-" else arguments.file
+    data = b""
     try:
-        document = parse(name, read(arguments.file), max_bytes=values.MAX_BYTES, merge=True)
-        made = convert(name, document, arguments.chart)
+        data = values.without_header(read(arguments.file))
+        made = convert(name, parse(name, data, max_bytes=values.MAX_BYTES, merge=True), arguments.chart)
     except Unreadable as error:
         return _refused(f"{name}: {error}")
     except FileMistakes as error:
+        if why := languages.other(data):
+            return _refused(f"{name}: {why}")
         for each in error.mistakes:
             print(each.located(name), file=sys.stderr)
         return MISTAKES
+    if made is None and (why := languages.other(data)):
+        return _refused(f"{name}: {why}")
     if made is None:
         return _refused(f"{name}: its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
     print(HEAD + yaml.safe_dump(made.values, sort_keys=False, allow_unicode=True), end="")

@@ -74,7 +74,7 @@ def _look(report: Report, name: str, check: Callable[[Report, bytes], None]) -> 
 
 def _values(report: Report, data: bytes, *, chart: str | None) -> None:
     data = values.without_header(data)
-    parsed = _parsed(report, data)
+    parsed = _parsed(report, data, values.MAX_BYTES)
     held = [(found, each, wrong) for each, wrong in parsed if (found := holders.holder(each)) is not None]
     if not held:
         document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
@@ -85,10 +85,10 @@ def _values(report: Report, data: bytes, *, chart: str | None) -> None:
         report.chart = _values_of_tools(report, chart, [(found, document) for found, document, _ in held])
 
 
-def _parsed(report: Report, data: bytes) -> list[tuple[Document, list[Mistake]]]:
+def _parsed(report: Report, data: bytes, max_bytes: int) -> list[tuple[Document, list[Mistake]]]:
     """The documents of a file, unless it is in a language that only looks like YAML."""
     try:
-        parsed = parse_each(report.file, data, max_bytes=values.MAX_BYTES)
+        parsed = parse_each(report.file, data, max_bytes=max_bytes)
         broken = any(isinstance(each.value, str) or wrong for each, wrong in parsed)
     except FileMistakes:
         if why := languages.other(data):
@@ -231,7 +231,7 @@ def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str], at: P
 
 
 def _rules(report: Report, data: bytes) -> None:
-    several = parse_each(report.file, data, max_bytes=rules.MAX_BYTES)
+    several = _parsed(report, data, rules.MAX_BYTES)
     about = [each for each in several if rules.are_in(each[0])]
     if len(several) > 1 and about:  # with other objects, as kubectl applies them
         for document, wrong in about:
@@ -240,6 +240,8 @@ def _rules(report: Report, data: bytes) -> None:
             report.notes += [] if found else rules.notes(document)
         return
     document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True)
+    if isinstance(document.value, Mapping) and "customConfig" in document.value:
+        raise _Unusable("holds values, with rules in customConfig: moorage validate values checks both")
     report.mistakes = rules.mistakes(document)
     report.notes = [] if report.mistakes else list(rules.notes(document))
 

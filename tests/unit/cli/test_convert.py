@@ -110,3 +110,15 @@ def test_from_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"castai-pod-pinner: {replicas: 3}")))
     assert main(["convert", "values", "-"]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == {PINNER: {"replicas": 3}}
+
+
+def test_what_helm_get_values_writes_is_taken_and_terraform_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("USER-SUPPLIED VALUES:\naggressiveMode: true\n")
+    assert main(["convert", "values", str(file)]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"castai-evictor": {"aggressiveMode": True}}
+    file.write_text('set {\n  name = "dryRun"\n  value = "false"\n}\n')
+    assert main(["convert", "values", str(file)]) == 2
+    assert "is in Terraform's language, not YAML" in capsys.readouterr().err

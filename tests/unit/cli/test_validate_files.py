@@ -308,3 +308,24 @@ def test_a_list_of_names_is_read_as_helm_reads_it() -> None:
         "d": "true",
         "e": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (
+            'resource "castai_evictor_advanced_config" "x" {\n  cluster_id = "x"\n}\n',
+            UNREADABLE,
+            "in Terraform's language",
+        ),
+        ("evictionConfig:\n{{- range .Values.rules }}\n  - {{ .x }}\n{{- end }}\n", UNREADABLE, "is a template"),
+        ("customConfig: {evictionConfig: []}", UNREADABLE, "moorage validate values checks both"),
+        ("- {podSelector: {namespace: 'it-*'}, settings: {aggressive: true}}", WRONG, "in full, not as a pattern"),
+    ],
+)
+def test_rules_as_people_have_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, code: int, words: str
+) -> None:
+    found = said(capsys, tmp_path, text, "rules")
+    assert words in found[1]
+    assert found[0] == code
