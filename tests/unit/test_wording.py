@@ -28,13 +28,15 @@ ABOVE_ONE = {
     "reservations/reading.py",
     "reservations/destinations.py",
     # Several replicas; the largest file; durations of a Lease; indexes of a Job whose pods run together; a bound in
-    # steps; nodes as kube-scheduler counts them (0/1 nodes); a flood of instructions; rights of a role.
+    # steps; nodes as kube-scheduler counts them (0/1 nodes); pods that ended three times; a flood of instructions;
+    # rights of a role.
     "files/evictor.py",
     "files/yamlfile.py",
     "kube/lease.py",
     "evictor/candidates/jobs.py",
     "evictor/report/display.py",
     "evictor/report/explain.py",
+    "pinner/decisions/ends.py",
     "pinner/stream/client.py",
     "pinner/commands/check/rights.py",
     # A count of one has a sentence of its own.

@@ -13,8 +13,8 @@ _ASSIGNED = re.compile(rb'^[ \t]*[a-z_]+[ \t]*=[ \t]*("|\[|\{|[0-9]|true|false|[
 _TEMPLATE = re.compile(rb"\{\{-?[ ]")
 
 TERRAFORM = (
-    "is in Terraform's language, not YAML: terraform validate and terraform plan check it. To check the values of an "
-    "installed release: helm get values RELEASE -n NAMESPACE -o yaml | moorage validate values -"
+    "is in Terraform's language, not YAML: terraform validate and terraform plan check it. What is installed: helm get "
+    "values RELEASE -o yaml | moorage validate values -, kubectl get evictorconfigs -o yaml | moorage validate rules -"
 )
 TEMPLATE = "is a template ({{ … }}), not YAML: render it first, with helm template, helmfile template or argocd"
 

@@ -12,6 +12,7 @@ from moorage.ops import proxies
 from moorage.ops.parsing import Address
 from moorage.protocol import ClientMessage, ProtocolError, ServerMessage, codec, rpc
 from moorage.protocol.rpc import grpc
+from moorage.wording import followed
 
 from .credentials import Credentials
 from .endpoint import PlannerEndpoint
@@ -184,10 +185,8 @@ def proxy_for(address: Address) -> proxies.Proxy | None:
     try:
         return proxies.find(address.host, address.port, os.environ, before="grpc_proxy", known=(proxies.HTTP,))
     except proxies.ProxyError as error:
-        raise StreamBroken(
-            Cause.PROXY,
-            f"{error}. gRPC can use no other kind: set GRPC_PROXY for it, or name {address.host} in NO_PROXY",
-        ) from None
+        way_out = f"gRPC can use no other kind: set GRPC_PROXY for it, or name {address.host} in NO_PROXY"
+        raise StreamBroken(Cause.PROXY, followed(str(error), way_out)) from None
 
 
 def _broken(code: grpc.StatusCode, details: str, proxy: proxies.Proxy | None) -> StreamBroken:
