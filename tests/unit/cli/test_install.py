@@ -154,6 +154,13 @@ def test_a_part_of_the_closed_umbrella_stays_until_it_is_switched_off() -> None:
     assert step(after).values == {f"{part}.enabled": "true" for part in (PINNER, EVICTOR)}
 
 
+def test_rights_of_the_closed_evictor_are_named() -> None:
+    rights = Release("castai-evictor-ext", "deployed", 1)
+    plan = judge(found(releases={"castai-evictor-ext": rights}), VERSION)
+    assert "helm uninstall castai-evictor-ext -n castai-agent" in said(plan)
+    assert step(plan).values == {}
+
+
 def test_beside_the_closed_controller_nothing_is_its_own() -> None:
     controller = deployment("castai-cluster-controller", release="castai-cluster-controller")
     managed = {f"{part}.managedByCASTAI": "false" for part in (PINNER, EVICTOR)}

@@ -99,6 +99,7 @@ class _Parts:
 
     def judge(self) -> None:
         self._beside_the_controller()
+        self._beside_rights_of_others()
         own: dict[str, Standing] = {}
         umbrella = ""
         for part in PARTS:
@@ -252,6 +253,13 @@ class _Parts:
             self._plan.findings.append(Finding(thing, said, values))
             for part, key in values:
                 self._wanted[part][key] = "false"
+
+    def _beside_rights_of_others(self) -> None:
+        """Terraform's modules of the closed product install a program's further rights as a release of their own."""
+        for part in (PINNER, EVICTOR):
+            if self._release(f"{part}-ext") is not None:
+                why = "it holds rights of the closed program alone. Once Moorage's runs, remove it: helm uninstall"
+                self._say(f"release {part}-ext", f"{why} {part}-ext -n {self._found.namespace}")
 
     def _say(self, thing: str, conclusion: str, part: str = "", values: Mapping[str, str] | None = None) -> None:
         named = {(part, key): value for key, value in (values or {}).items()}
