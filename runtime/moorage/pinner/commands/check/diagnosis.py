@@ -115,7 +115,8 @@ async def _unreachable_through(proxy: Proxy, way: Way, said: str) -> str:
         compat.abort(await _tunnel(proxy, way, tls))
     except OSError as error:
         return followed(str(error), "Look at the proxy; what needs none goes into NO_PROXY")
-    reason = f"{address} takes connections through proxy {proxy.where} ({proxy.source}), and no planner answers there: {said}"
+    reason = f"{address} takes connections through proxy {proxy.where} ({proxy.source})"
+    reason = f"{reason}, and no planner answers there: {said}"
     return followed(reason, "Look at the planner's log, and whether the proxy passes HTTP/2")
 
 
