@@ -378,9 +378,10 @@ def layout(folder: Path, created: str) -> Path:
         (folder / "blobs/sha256" / digest).write_bytes(text)
         return {"digest": f"sha256:{digest}", "size": len(text)}
 
-    history = [{"created": created, "created_by": "COPY"}, {"created": created, "empty_layer": True}]
+    history = [{"created": created, "created_by": "COPY"}, {"created": created, "comment": f"FROM {created}"}]
     config = {"created": created, "config": {"Labels": {"a": "b"}}, "rootfs": {"diff_ids": []}, "history": history}
-    manifest = {"schemaVersion": 2, "config": add(config), "layers": [add(b"layer")]}
+    base = {f"org.opencontainers.image.base.{key}": f"localhost/{created}" for key in ("name", "digest")}
+    manifest = {"schemaVersion": 2, "config": add(config), "layers": [add(b"layer")], "annotations": base}
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [add(manifest)]}))
     return folder
 

@@ -19,6 +19,7 @@ from tools.image.errors import ImageError
 
 _EPOCH = 1_577_836_800
 _WHITEOUT = ".wh."
+_BASE = "org.opencontainers.image.base"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def write(layout: Path, target: Path, name: str, epoch: int = _EPOCH) -> None:
     """
     index = json.loads((layout / "index.json").read_text())
     for entry in index["manifests"]:
-        _date(layout, entry, epoch)
+        _neutralize(layout, entry, epoch)
         entry["annotations"] = {
             "io.containerd.image.name": name,
             "org.opencontainers.image.ref.name": name.rpartition(":")[2],
@@ -136,13 +137,23 @@ def write(layout: Path, target: Path, name: str, epoch: int = _EPOCH) -> None:
     new.replace(target)
 
 
-def _date(layout: Path, entry: dict[str, Any], epoch: int) -> None:
-    """Give an image and every step of its history one time. Its index entry is amended."""
+def _neutralize(layout: Path, entry: dict[str, Any], epoch: int) -> None:
+    """Take out of an image what only this build knows: times, and names of its steps and of its local base.
+
+    Args:
+        layout: of the image.
+        entry: the image's in the index; amended.
+        epoch: of the image and of every step of its history, in seconds since 1970.
+    """
     moment = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     manifest = json.loads(_blob_path(layout, entry["digest"]).read_bytes())
     config = json.loads(_blob_path(layout, manifest["config"]["digest"]).read_bytes())
     for step in (config, *config.get("history", ())):
         step["created"] = moment
+        if step.get("comment", "").startswith("FROM "):  # buildah's number for the step before
+            del step["comment"]
+    if manifest.get("annotations", {}).get(f"{_BASE}.name", "").startswith("localhost/"):
+        del manifest["annotations"][f"{_BASE}.name"], manifest["annotations"][f"{_BASE}.digest"]
     manifest["config"] |= _replace(layout, manifest["config"]["digest"], config)
     entry |= _replace(layout, entry["digest"], manifest)
 
