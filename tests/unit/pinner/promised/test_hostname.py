@@ -53,7 +53,11 @@ def joined(scene: Scene, name: str = "n1", hostname: str = "n1") -> None:
     """The kubelet registers and sets its label; our taint is still there."""
     old = scene.cluster.nodes.get(name)
     assert old is not None
-    status = {"allocatable": old.status.allocatable, "nodeInfo": {"kubeletVersion": "v1"}}
+    status = {
+        "allocatable": old.status.allocatable,
+        "nodeInfo": {"kubeletVersion": "v1"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
     meta = msgspec.structs.replace(old.metadata, labels={**old.metadata.labels, HOSTNAME: hostname})
     scene.nodes.put(
         msgspec.structs.replace(old, metadata=meta, status=msgspec.convert(status, type(old.status))), scene.next()
