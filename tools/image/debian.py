@@ -54,7 +54,7 @@ _TEXTS = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 _EPOCH = 1_577_836_800
-_FOLDERS = ("etc", "usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
+_FOLDERS: tuple[str, ...] = ("etc", "usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
 _FOLDERS += ("var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status.d")
 
 
