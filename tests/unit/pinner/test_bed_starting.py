@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from moorage.objects import Taint
-from moorage.pinner.names import PREPARING, PREPARING_TAINT
+from moorage.pinner.names import PLACEHOLDER_LABEL, PREPARING, PREPARING_TAINT
 from moorage.protocol import BindWhen, NodeState
 from tests.unit.pinner.bed import Bed, Json, prune, virtual
 from tests.unit.pinner.bed.store import key_of
@@ -78,6 +78,21 @@ async def test_pins_are_stored_and_held_until_the_startup_taint_is_gone(killed: 
         await bed.run(60)
         assert_answered_once(bed)
         assert bed.repeated() == {}
+
+
+@virtual
+async def test_who_takes_the_taint_off_finds_the_node_as_it_will_be_and_others_find_it_closed() -> None:
+    async with Bed() as bed:
+        await held(bed)
+        bed.people.join("n1", ready=False)
+        await bed.run(10)
+        assert PLACEHOLDER_LABEL in bed.node("n1")["metadata"]["labels"]  # type: ignore[index]
+        bed.people.join("n1")
+        await bed.until(lambda: PLACEHOLDER_LABEL not in bed.node("n1")["metadata"]["labels"])  # type: ignore[index]
+        await bed.run(30)
+        assert {PREPARING, CNI} <= set(taints(bed, "n1"))
+        assert (stored(bed), bed.bound("n1")) == (3, set())
+        assert len(bed.asked("patch", "nodes")) == 1
 
 
 @virtual

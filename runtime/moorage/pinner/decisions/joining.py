@@ -52,6 +52,8 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
         elif starting is not None:
             message = pins.waiting(found) or starting.text
         steps = (*binds, *sweeps, *(nominations.cleared(o, found) or edits.drop_lost(o, found)))
+        if node.ready and starting is not None:
+            steps = (*steps, *_completed(o, node))
         return Decision(steps, "Joining", message, found, wake=wake, later=edits.note_done(o, node))
     nominating = nominations.plan(o, node, left, room, found)
     found = nominating.states
@@ -65,6 +67,15 @@ def _keeps_room(o: Observation, found: Mapping[str, PinState]) -> bool:
     """Whether a pod is still to be bound, of a pin or of a slot: until then the scheduler is kept away."""
     pending = any(state.outcome is None for state in found.values())
     return pending or rules.expecting(o.spec, o.now, o.pods)
+
+
+def _completed(o: Observation, node: Node) -> tuple[PatchNode, ...]:
+    """Labels and taints as of an adopted node, but for our own: who takes the startup taints off may select by them."""
+    if o.spec.promise is None or not isinstance(o.profile, Profile):
+        return ()
+    closed = adoption.NO_SCHEDULE
+    changes, _ = adoption.adopt(node, o.spec.promise, o.profile, preparing=closed, not_kept=o.not_kept)
+    return (PatchNode(node, edits.with_mark(o, changes)),) if changes else ()
 
 
 def _nominating(
