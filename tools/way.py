@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from tests.unit.pinner.bed import Bed, run
 
 PACKAGE = "moorage.pinner"
-MOST_MODULES, MOST_CHANGES, MOST_CALLS = 27, 97, 173
-"""``--check`` and the unit test fail above these figures."""
+MOST_MODULES, MOST_CHANGES, MOST_CALLS = 31, 111, 196
+"""``--check`` and the unit test fail above these figures. Only another rule for each pin raises them."""
 
 
 class Way(NamedTuple):
