@@ -133,6 +133,8 @@ def lines(settings: InstallSettings, server: str, plan: Plan) -> Iterator[str]:
         yield from _comment(f"! cannot be seen: {unseen}")
     for blocker in plan.blockers:
         yield from _comment(f"! nothing is installed: {blocker}")
+    if len(plan.before) + len(plan.steps) > 1:
+        yield "set -e"
     for words in plan.before:
         yield shlex.join(before(settings, words))
     for step in plan.steps:
