@@ -31,7 +31,7 @@ from tools.localcluster import LocalCluster
 
 Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
-SLOW, QUICK = 15, 1
+SLOW, QUICK = 10, 1
 """minReadySeconds of workloads whose second pod is to be waiting when something is done, and of the others."""
 LONGEST = 150.0
 ROOM = "room"
@@ -242,7 +242,7 @@ DEEDS: dict[str, tuple[str, Deed]] = {
 ROLLED_BACK = {
     "budget": "its PodDisruptionBudget can never allow an eviction (budget: maxUnavailable: 0)",
     "failed": "the node is not ready",
-    "finalizer": "the node was not emptied in time (15 s; the pod is being deleted (default/finalizer-",
+    "finalizer": f"the node was not emptied in time ({SLOW} s; the pod is being deleted (default/finalizer-",
     "namespace": "its namespace is being deleted, so it would not be created again (namespace)",
     "person": "another party has cordoned the node",
     "scaled": "it is the only replica of its controller (ReplicaSet scaled-",

@@ -52,7 +52,7 @@ async def writer(account: Path) -> AsyncIterator[Client]:
     """The pinner's own access."""
     async with Transport(credentials.load(account)) as transport:
         yield Client(transport)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.05)
 
 
 @pytest.fixture

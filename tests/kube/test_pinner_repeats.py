@@ -14,7 +14,7 @@ from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.resource import Resource
-from moorage.objects import Taint
+from moorage.objects import Pod, Taint
 from moorage.pinner.names import PREPARING
 from moorage.protocol import DeletePlaceholder, Outcome
 from tests.auditing.guard import is_ours
@@ -90,50 +90,66 @@ async def held(
         await client.patch(resource, name, namespace, changes=change, uid=left.metadata.uid)
 
 
-@pytest.mark.parametrize(
-    ("kind", "outcome"),
-    [
-        ("node", Outcome.FAILED),
-        ("reservation", Outcome.FAILED),
-        ("pod", Outcome.APPLIED),  # it is being deleted, no kubelet waits for it, and the placeholder can go
-    ],
-)
-async def test_what_somebody_elses_finalizer_holds_is_waited_for_and_answered_at_the_deadline(
-    kind: str,
-    outcome: Outcome,
-    driver: Driver,
-    client: Client,
-    cluster: ClusterHandle,
-    namespace: str,
-    node_name: NodeName,
-) -> None:
-    name = node_name()
-    (pod,) = await pinning.replicas(client, "web", namespace, 1, name)
-    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
-    assert (await driver.do(pinning.pin(name, [pod]))).outcome is Outcome.APPLIED
-    await pinning.reservation_where(client, name, lambda r: (r.status or {}).get("pinned") == "1/1", "to say 1/1")
-    objects: dict[str, tuple[Resource[Any], str, str]] = {
-        "node": (resources.NODES, name, ""),
-        "pod": (resources.PODS, pod.metadata.name, namespace),
-        "reservation": (resources.NODE_RESERVATIONS, name, ""),
-    }
-    resource, held_name, where = objects[kind]
-    async with held(client, driver, resource, held_name, where):
-        asked = Asked.of(cluster, name, pod.metadata.name)
+@dataclass(frozen=True)
+class Held:
+    """A placeholder with one pod, of which something is held.
 
-        ack = await driver.do(DeletePlaceholder(name), seconds=WITHIN + 4)
+    Attributes:
+        node: its name.
+        pod: the pod on it.
+        kind: what is held: ``node``, ``reservation`` or ``pod``.
+    """
 
-        assert ack.outcome is outcome, ack
-        assert asked.writes("delete", resource.plural), "it was tried"
+    node: str
+    pod: Pod
+    kind: str
+
+    @property
+    def place(self) -> tuple[Resource[Any], str, str]:
+        """What is held: resource, name and namespace."""
+        if self.kind == "pod":
+            return resources.PODS, self.pod.metadata.name, self.pod.metadata.namespace
+        return resources.NODES if self.kind == "node" else resources.NODE_RESERVATIONS, self.node, ""
+
+    async def is_deleted(self, driver: Driver, client: Client, cluster: ClusterHandle, outcome: Outcome) -> None:
+        """Delete the placeholder, which ends only once nothing is held."""
+        async with held(client, driver, *self.place):
+            asked = Asked.of(cluster, self.node, self.pod.metadata.name)
+
+            ack = await driver.do(DeletePlaceholder(self.node), seconds=WITHIN + 4)
+
+            assert ack.outcome is outcome, (self.kind, ack)
+            resource, name, namespace = self.place
+            assert asked.writes("delete", resource.plural), f"it was tried: {self.kind}"
+            asked.assert_nothing_repeated()
+            said = driver.lines.with_message("node placeholder deleted", node=self.node)
+            assert (self.kind != "node") is bool(said), self.kind
+            left = await client.get(resource, name, namespace)
+            assert left.metadata.deletion_timestamp is not None, self.kind
+        await pinning.node_gone(client, self.node)
+        await pinning.reservation_gone(client, self.node)
         asked.assert_nothing_repeated()
-        assert (kind != "node") is bool(driver.lines.with_message("node placeholder deleted", node=name))
-        left = await client.get(resource, held_name, where)
-        assert left.metadata.deletion_timestamp is not None
-    await pinning.node_gone(client, name)
-    await pinning.reservation_gone(client, name)
-    asked.assert_nothing_repeated()
-    assert len(driver.lines.with_message("node placeholder deleted", node=name)) == 1
-    assert driver.records.of(name).count("PlaceholderDeleted") == 1
+        assert len(driver.lines.with_message("node placeholder deleted", node=self.node)) == 1, self.kind
+        assert driver.records.of(self.node).count("PlaceholderDeleted") == 1, self.kind
+
+
+async def test_what_somebody_elses_finalizer_holds_is_waited_for_and_answered_at_the_deadline(
+    driver: Driver, client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    """All at once, because each takes until its deadline."""
+    outcomes = {
+        "node": Outcome.FAILED,
+        "reservation": Outcome.FAILED,
+        "pod": Outcome.APPLIED,  # it is being deleted, no kubelet waits for it, and the placeholder can go
+    }
+    async with asyncio.TaskGroup() as group:
+        for kind, outcome in outcomes.items():
+            name = node_name(kind)
+            (pod,) = await pinning.replicas(client, kind, namespace, 1, name)
+            assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+            assert (await driver.do(pinning.pin(name, [pod]))).outcome is Outcome.APPLIED
+            await pinning.reservation_where(client, name, lambda r: (r.status or {}).get("pinned") == "1/1", "1/1")
+            group.create_task(Held(name, pod, kind).is_deleted(driver, client, cluster, outcome))
 
 
 LABEL, TAINT = "example.com/promised", "example.com/dedicated"
@@ -180,18 +196,19 @@ def policies(cluster: ClusterHandle) -> Iterator[list[str]]:
             cluster.api.request("DELETE", f"{POLICIES}/{kind}/{name}")
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_what_a_policy_takes_of_a_promise_is_a_shortfall_that_is_said_once(
-    mutation: str,
-    driver: Driver,
-    client: Client,
-    cluster: ClusterHandle,
-    node_name: NodeName,
-    policies: list[str],
+    driver: Driver, client: Client, cluster: ClusterHandle, node_name: NodeName, policies: list[str]
 ) -> None:
-    name = node_name()
-    policies.append(name)
-    mutate(cluster, name, *MUTATIONS[mutation])
+    """Three policies at once, each for a node of its own."""
+    async with asyncio.TaskGroup() as group:
+        for index, mutation in enumerate(MUTATIONS):
+            name = node_name(str(index))
+            policies.append(name)
+            mutate(cluster, name, *MUTATIONS[mutation])
+            group.create_task(_has_a_shortfall(driver, client, cluster, name, mutation))
+
+
+async def _has_a_shortfall(driver: Driver, client: Client, cluster: ClusterHandle, name: str, mutation: str) -> None:
     promised = pinning.promise(name, labels={LABEL: "yes"}, taints=[Taint(key=TAINT, value="x", effect="NoSchedule")])
 
     async def in_force() -> bool | None:
@@ -199,22 +216,22 @@ async def test_what_a_policy_takes_of_a_promise_is_a_shortfall_that_is_said_once
         kept = made.metadata.labels.get(LABEL) == "yes" and TAINT in {taint.key for taint in made.spec.taints}
         return None if kept else True
 
-    await eventually(in_force, "the policy to be in force")
+    await eventually(in_force, f"the policy to be in force: {mutation}")
     asked = Asked.of(cluster, name)
 
-    assert (await driver.do(promised)).outcome is Outcome.APPLIED
+    assert (await driver.do(promised)).outcome is Outcome.APPLIED, mutation
     await asyncio.to_thread(cluster.start_hollow_kubelet, name)
     await node_where(client, name, lambda n: n.ready and PREPARING not in {t.key for t in n.spec.taints}, "adopted")
     await pinning.reservation_where(client, name, lambda r: not r.metadata.finalizers, "closed")
     await asyncio.sleep(2 * pinning.QUICK.retry_cap)  # what is repeated at once shows at once
 
     asked.assert_nothing_repeated()
-    assert asked.writes("patch", "nodes"), "it was adopted"
+    assert asked.writes("patch", "nodes"), f"it was adopted: {mutation}"
     said = driver.records.of(name)
-    assert said.count("PlaceholderAdopted") == 1
-    assert len(driver.lines.with_message("node adopted", node=name)) == 1
-    assert said.count("NodeDiffers") == 1
-    assert (TAINT if "taint" in mutation else LABEL) in driver.records.note(name, "NodeDiffers")
+    assert said.count("PlaceholderAdopted") == 1, mutation
+    assert len(driver.lines.with_message("node adopted", node=name)) == 1, mutation
+    assert said.count("NodeDiffers") == 1, mutation
+    assert (TAINT if "taint" in mutation else LABEL) in driver.records.note(name, "NodeDiffers"), mutation
 
 
 def as_promised(name: str) -> dict[str, Any]:
