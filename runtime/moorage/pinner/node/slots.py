@@ -88,8 +88,11 @@ def _refuse_promised(cluster: ClusterState, pod: Pod, name: str, node: Node | No
         return going
     if (impatient := eligibility.refuse_impatient(pod, node)) is not None:
         return impatient
-    if not node.has_kubelet and rules.expired(spec, now):
-        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
+    if not (node.has_kubelet and node.ready) and rules.expired(spec, now):
+        what = "was not Ready" if node.has_kubelet else "has not joined"
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} {what} by its deadline")
+    if not node.has_kubelet and (renamed := cluster.instance_refusal(name, spec.promise, now)) is not None:
+        return renamed
     return eligibility.refuse_eviction(pod, spec.promise.taints)
 
 

@@ -24,7 +24,7 @@ import msgspec
 from moorage.objects import Container, Pod, PodSpec, ResourceRequirements
 from moorage.objects.base import ObjectMeta
 from moorage.objects.quantity import QuantityError, parse
-from moorage.reservations import Owner, Slot, Spec, moment, rules
+from moorage.reservations import DELETE, Owner, Slot, Spec, moment, rules
 
 from ..names import CLAIM_ANNOTATION
 
@@ -63,7 +63,7 @@ class Expectation:
     @classmethod
     def of(cls, spec: Spec) -> Expectation | None:
         """What the reservation of a promised node expects; None when that is nothing."""
-        if spec.released or not spec.slots:
+        if spec.intent == DELETE or spec.released or not spec.slots:
             return None
         by = next((record.id for record in reversed(spec.instructions) if record.action == "ExpectPods"), "")
         return cls(spec.slots, spec.expected_until, by)
