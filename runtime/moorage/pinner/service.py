@@ -170,7 +170,7 @@ class _Service:
         client, clock = Client(self._transport, patience=0.0), self._transport.clock
         options = Options(profile=self._settings.profile, destinations=self._settings.destinations)
         if self._settings.dry_run:
-            return DryRun(client, self._caches, clock, options, acks=stream.ack)
+            return DryRun(client, self._caches, clock, options, acks=stream.ack, ends=self._ends)
         return Term(
             client,
             self._caches,

@@ -37,6 +37,7 @@ from moorage.reservations import NodeReservation, Spec, merging, rules
 from moorage.wording import counted
 
 from ..decisions import late
+from ..decisions.ends import Ends
 from ..decisions.observation import Observation
 from ..decisions.sweeps import Sweeps
 from ..instructions import judge
@@ -68,13 +69,21 @@ class DryRun:
         clock: the API server's time.
         options: choices.
         acks: takes the answers; called from the event loop, must not block.
+        ends: what became of pins of another pinner or an earlier run; it follows the pods already. None: nobody asks.
     """
 
     def __init__(
-        self, client: Client, caches: Caches, clock: ServerClock, options: Options, *, acks: Callable[[Ack], None]
+        self,
+        client: Client,
+        caches: Caches,
+        clock: ServerClock,
+        options: Options,
+        *,
+        acks: Callable[[Ack], None],
+        ends: Ends | None = None,
     ) -> None:
         self._client, self._caches, self._clock = client, caches, clock
-        self._options, self._acks = options, acks
+        self._options, self._acks, self._ends = options, acks, ends
         self._inbox: asyncio.Queue[Instruction] = asyncio.Queue()
         self._sweeps = Sweeps(options.sweeps_per_hour, lambda: 0.0)  # nothing is ever swept
         self._epoch = 0
@@ -89,7 +98,9 @@ class DryRun:
     async def run(self) -> None:
         """Judge until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
-        cluster = ClusterState(self._caches, default_profile=self._options.profile, enqueue=lambda _: None)
+        cluster = ClusterState(
+            self._caches, default_profile=self._options.profile, enqueue=lambda _: None, ends=self._ends
+        )
         try:
             await in_slices(cluster.follow())
             await self._work(cluster)

@@ -14,7 +14,9 @@ from moorage.kube import errors
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.pinner.commands.dry_run import DryRun
+from moorage.pinner.decisions.ends import Ends
 from moorage.pinner.instructions import judge
+from moorage.pinner.names import PIN_ANNOTATION
 from moorage.pinner.options import Options
 from moorage.pinner.state.caches import Caches
 from moorage.protocol import (
@@ -80,7 +82,9 @@ class Setting:
         self.answered = asyncio.Event()
         client: Any = self.reader
         clock: Any = self.clock
-        self.run = DryRun(client, Caches(**self.caches), clock, Options(), acks=self._take)
+        self.ends = Ends(1, clock.now)
+        self.caches["pods"].subscribe(self.ends.follow)
+        self.run = DryRun(client, Caches(**self.caches), clock, Options(), acks=self._take, ends=self.ends)
         for number in range(1, 6):
             self.caches["pods"].put(pod(number), number)
         self._sequence = 0
@@ -140,6 +144,17 @@ async def test_pods_are_judged_against_a_placeholder_that_was_only_imagined(dry:
     assert ack.reason is ReasonCode.DRY_RUN
     assert ack.text.startswith("2 of 3 pods would be on node node-1; pod ns/p5: ")
     assert "1000" in ack.pods[2].sentence  # what it needs: the sentence of a real run
+
+
+async def test_an_owner_whose_pins_came_to_nothing_is_left_to_the_scheduler_as_in_a_real_run(dry: Setting) -> None:
+    await dry.do(CREATE)
+    old = pod(9, node="node-9")
+    meta = msgspec.structs.replace(old.metadata, annotations={PIN_ANNOTATION: "earlier"})
+    dry.caches["pods"].put(msgspec.structs.replace(old, metadata=meta), 70)
+    dry.caches["pods"].drop("ns/p9", 71)
+    dry.caches["pods"].put(pod(10), 72)
+    ack = await dry.do(pins(1))
+    assert [each.reason.name for each in ack.pods] == ["OWNER_CAPPED"]
 
 
 async def test_a_pod_that_only_the_scheduler_can_place_would_be_nominated(dry: Setting) -> None:
