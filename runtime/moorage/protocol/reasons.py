@@ -84,8 +84,9 @@ class ReasonCode(enum.Enum):
     DUPLICATE_NODE = _Meaning(
         30,
         "the node is promised already, and differently",
-        "Another instruction has promised a node of this name with other properties.",
-        "Delete the placeholder first, or use another name.",
+        "Another instruction has promised a node of this name with other properties, or the same instance under another"
+        " name.",
+        "Delete that placeholder first, or use another name or provider id.",
     )
     NODE_IS_REAL = _Meaning(
         31,
