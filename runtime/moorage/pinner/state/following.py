@@ -19,7 +19,7 @@ from moorage.cluster.fit_snapshot import FitSnapshot
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import HOLD, NodeReservation, Promise, Reading, SlotReservation, Spec, merging, read, rules
+from moorage.reservations import NodeReservation, SlotReservation, merging, read, rules
 from moorage.scheduling import Snapshot
 
 from ..decisions import late, slot_reservations
@@ -28,14 +28,11 @@ from ..names import FINALIZER
 from ..promised.expected import Expectation, Expected
 from ..promised.manifest import as_promised
 from ..refusal import Refusal
-from .caches import ANCHORS, Caches
-from .instances import Instances
-from .machines import Machines
+from .caches import Caches
+from .readings import NOTHING, Readings
 from .unstored import Intents
 
 logger = logging.getLogger(__name__)
-
-_NOTHING = Reading(Spec(), ())
 
 
 @dataclass(slots=True)
@@ -52,7 +49,7 @@ class SnapshotUnusable(Exception):
     """The snapshot for the fit check is wrong, and cannot be built anew: the next term begins from the caches."""
 
 
-class Following:
+class Following(Readings):
     """Follows the caches, once ``follow`` has taken over what they hold.
 
     Args:
@@ -72,18 +69,13 @@ class Following:
         enqueue_later: Callable[[str], None] | None = None,
         enqueue_slots: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.reservations = Latest(caches.reservations)
+        super().__init__(caches)
         self.slot_reservations = Latest(caches.slot_reservations)
-        self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
         self.intents = Intents()
         self.ends = ends
         self.claims: dict[str, Claim] = {}
-        self._caches = caches
         self._enqueue, self._enqueue_later, self._enqueue_slots = enqueue, enqueue_later or enqueue, enqueue_slots
-        self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
-        self._machines = Machines()
-        self._instances = Instances()
         self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
@@ -127,36 +119,6 @@ class Following:
     def snapshot(self) -> Snapshot:
         """What the fit check is asked of; another one after it was built anew."""
         return self._layout.snapshot
-
-    def known(self, name: str) -> tuple[NodeReservation | None, Reading]:
-        """The reservation of a node, and what it says; nothing when there is none."""
-        return self._readings.get(name, (None, _NOTHING))
-
-    def reading(self, name: str) -> Reading:
-        """What the reservation of a node says; nothing when there is none."""
-        known = self._readings.get(name)
-        return known[1] if known is not None else _NOTHING
-
-    def reservation(self, name: str) -> NodeReservation | None:
-        """The reservation of a node."""
-        known = self._readings.get(name)
-        return known[0] if known is not None else None
-
-    def node_name(self, name: str) -> str:
-        """The name of a reservation's Node; empty while it is not known, because a late one has not registered."""
-        return self.reading(name).spec.named(name)
-
-    def node(self, name: str) -> Node | None:
-        """The Node of a reservation."""
-        spec = self.reading(name).spec
-        node = self.nodes.get(spec.named(name))
-        # A late Node that registers anew is another one: nobody has asked whether it is meant.
-        return None if node is not None and spec.node_name and node.metadata.uid != spec.node_uid else node
-
-    def reserved_as(self, node: str) -> str:
-        """The name of the reservation that has a Node; empty when none has."""
-        ordinary = node if node in self._readings and self.node_name(node) == node else ""
-        return self._machines.owner(node) or ordinary
 
     def pod(self, key: str) -> Pod | None:
         """A pod as it is, our own bindings included."""
@@ -370,21 +332,9 @@ class Following:
         for each in dict.fromkeys(changed):
             self._offer(each)
 
-    def _meant(self, promise: Promise) -> Iterator[Node]:
-        """The Nodes that the promise of a late reservation means."""
-        anchor, nodes = late.anchor(promise), self._caches.nodes
-        return (each for each in (nodes.by(ANCHORS, anchor) if anchor else nodes) if late.selects(promise, each))
-
-    def _is_wanted(self, name: str) -> bool:
-        """Whether the node of a reservation is still to come."""
-        reservation, reading = self._readings.get(name, (None, _NOTHING))
-        if reservation is None or reservation.metadata.deletion_timestamp is not None:
-            return False
-        return reading.usable and reading.spec.intent == HOLD
-
     def _reserve(self, name: str) -> None:
         """Count on a node who is expected there."""
-        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        reservation, reading = self._readings.get(name, (None, NOTHING))
         counts = reservation is not None and reservation.metadata.deletion_timestamp is None and not reading.problems
         promised = Expectation.of(reading.spec) if counts else None
         self.expected.reserve(name, self._on_running.get(name) or promised)
@@ -397,7 +347,7 @@ class Following:
             now: the API server's time, UTC.
         """
         name = self.reserved_as(name)
-        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        reservation, reading = self._readings.get(name, (None, NOTHING))
         holds = reservation is not None and FINALIZER in reservation.metadata.finalizers
         return holds or rules.expecting(reading.spec, now, self.pods_on(name))
 
