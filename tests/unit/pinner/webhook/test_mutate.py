@@ -147,7 +147,8 @@ def test_no_pod_is_pinned_to_a_placeholder_whose_machine_has_another_name(scene:
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_no_pod_is_pinned_to_a_node_that_is_not_ready_after_its_deadline(scene: Scene, joined: bool) -> None:
-    scene.node("node-1", slot(2), until="2026-01-31T13:00:00Z", **({"status": REPORTED} if joined else {}))
+    status = REPORTED if joined else {"allocatable": PROMISE.allocatable}
+    scene.node("node-1", slot(2), until="2026-01-31T13:00:00Z", status=status)
     assert node_of(scene.create(patient())) == "node-1"
     scene.now += timedelta(minutes=11)
     created = scene.create(patient())
