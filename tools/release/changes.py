@@ -29,7 +29,8 @@ def changes(root: Path = ROOT) -> list[dict[str, str]]:
     for part in re.split(r"^### ", section, flags=re.MULTILINE)[1:]:
         title, _, body = part.partition("\n")
         kind = _KINDS.get(title.strip(), "changed")
-        entries = re.split(r"^- ", body, flags=re.MULTILINE)[1:]
+        plain = re.sub(r"^#{4,} .*$", "", body, flags=re.MULTILINE)  # headings of groups
+        entries = re.split(r"^- ", plain, flags=re.MULTILINE)[1:]
         found += [{"kind": kind, "description": _plain(each)} for each in entries]
     return found
 
