@@ -19,13 +19,16 @@ import msgspec
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Promise
+from moorage.scheduling import Reason
 
 from ..names import HOSTNAME
 from ..refusal import Refusal
 
 if TYPE_CHECKING:  # it needs numpy, and moorage cleanup does not
-    from moorage.scheduling import Snapshot
+    from moorage.scheduling import Snapshot, Verdict
     from moorage.scheduling.placement import Placement
+
+_SPREAD = frozenset((Reason.SPREAD_KEY, Reason.SPREAD_SKEW, Reason.SPREAD_INVALID))
 
 
 def domain(name: str, promise: Promise) -> str:
@@ -69,6 +72,23 @@ def spreads(pod: Pod) -> bool:
     """Whether a pod must be spread over host names: nodes without the label are no domains for kube-scheduler."""
     constraints = pod.spec.topology_spread_constraints
     return any(each.topology_key == HOSTNAME and each.when_unsatisfiable == "DoNotSchedule" for each in constraints)
+
+
+def matters(pod: Pod, node: Node | None, verdict: Verdict) -> bool:
+    """Whether the answer may be another one when nodes without the label are no domains.
+
+    With fewer domains the emptiest one has no fewer pods. So a single constraint that holds holds then, too. That is
+    known at once, and each node that is counted anew costs 0.1 ms.
+
+    Args:
+        pod: a pod that must be spread over host names.
+        node: the node that it is checked against; None when there is none.
+        verdict: the answer when all promised nodes count as domains.
+    """
+    constraints = [each for each in pod.spec.topology_spread_constraints if each.when_unsatisfiable == "DoNotSchedule"]
+    plain = len(constraints) == 1 and (constraints[0].min_domains or 1) == 1
+    named = node is not None and HOSTNAME in node.metadata.labels
+    return not (plain and named) or any(finding.reason in _SPREAD for finding in verdict.findings)
 
 
 def without(node: Node) -> Node:

@@ -334,8 +334,9 @@ class ClusterState(Following):
 
         For it a placeholder is no domain of host names; for pins it is one, because it will be.
         """
-        if not hostname.spreads(pod):
-            return self.expected.verdict(pod, name)
+        verdict = self.expected.verdict(pod, name)
+        if not hostname.spreads(pod) or not hostname.matters(pod, self.nodes.get(self.node_name(name)), verdict):
+            return verdict
         with self.snapshot.trial():
             for node in self._unnamed():
                 self.snapshot.add_node(hostname.without(node))

@@ -14,6 +14,7 @@ from moorage.objects.storage import PersistentVolume, PersistentVolumeClaim
 from moorage.pinner.decisions import adoption
 from moorage.pinner.names import HOSTNAME, PREPARING_TAINT
 from moorage.pinner.node.room import NodeRoom
+from moorage.pinner.promised import hostname
 from moorage.pinner.promised.manifest import as_promised, placeholder_manifest
 from moorage.pinner.providers import PROFILES
 from moorage.scheduling import Fit, Snapshot
@@ -200,6 +201,49 @@ def test_a_pod_for_a_node_that_runs_is_judged_as_the_scheduler_does_it(scene: Sc
     created = scene.create(pod(**spread()))
     assert node_of(created) == "", "now it is one, and empty"
     assert "spread too unevenly" in reason(created)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=4),
+    st.integers(0, 2),
+    st.sampled_from([{}, {"maxSkew": 2}, {"minDomains": 2}, {"minDomains": 4}]),
+)
+def test_the_answer_for_a_node_that_runs_is_that_without_the_other_domains_however_it_is_found(
+    others: list[tuple[bool, int]], here: int, constraint: Json
+) -> None:
+    scene = Scene()
+    scene.running("real", slot(1))
+    for number, (is_promised, pods) in enumerate([(False, here), *others]):
+        name = f"n{number}" if number else "real"
+        if is_promised:
+            scene.node(name)
+        elif number:
+            scene.running(name)
+        for each in range(pods):
+            scene.store(pod(nodeName=name, cpu="100m"), f"there-{number}-{each}")
+    asked = msgspec.convert(pod(cpu="100m", **spread(**constraint)), Pod)
+    asked = msgspec.structs.replace(asked, metadata=msgspec.structs.replace(asked.metadata, namespace="ns"))
+    found = scene.cluster.as_scheduled(asked, "real")
+    with scene.cluster.snapshot.trial():
+        for node in tuple(scene.cluster._unnamed()):
+            scene.cluster.snapshot.add_node(hostname.without(node))
+        assert found == scene.cluster.expected.verdict(asked, "real")
+
+
+def test_a_pod_that_fits_beside_all_domains_costs_nothing_for_each_placeholder(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.running("real", slot(2))
+    placeholder(scene, count=0)
+    counted_anew: list[str] = []
+    add_node = scene.cluster.snapshot.add_node
+    monkeypatch.setattr(
+        scene.cluster.snapshot, "add_node", lambda node: (counted_anew.append(node.metadata.name), add_node(node))
+    )
+    assert node_of(scene.create(pod(**spread()))) == "real"
+    assert counted_anew == []
+    assert node_of(scene.create(pod(**spread()))) == "real", "the placeholder would be an empty domain"
+    assert counted_anew == ["n1"]
 
 
 STRANGERS = st.lists(
