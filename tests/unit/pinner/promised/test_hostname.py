@@ -237,9 +237,12 @@ def test_a_pod_that_fits_beside_all_domains_costs_nothing_for_each_placeholder(
     placeholder(scene, count=0)
     counted_anew: list[str] = []
     add_node = scene.cluster.snapshot.add_node
-    monkeypatch.setattr(
-        scene.cluster.snapshot, "add_node", lambda node: (counted_anew.append(node.metadata.name), add_node(node))
-    )
+
+    def count_anew(node: Node) -> None:
+        counted_anew.append(node.metadata.name)
+        add_node(node)
+
+    monkeypatch.setattr(scene.cluster.snapshot, "add_node", count_anew)
     assert node_of(scene.create(pod(**spread()))) == "real"
     assert counted_anew == []
     assert node_of(scene.create(pod(**spread()))) == "real", "the placeholder would be an empty domain"
