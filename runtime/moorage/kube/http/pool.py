@@ -18,6 +18,9 @@ from .parser import BadResponse, PeerGone, Response, ResponseParser, connection_
 
 IDLE_TIMEOUT = 60.0
 """Seconds after which an idle connection is closed."""
+SILENT_FOR = 4.0
+"""Seconds without an answer after which a request that its caller gives up says as much as one whose time limit passed.
+Callers have limits of their own, such as the Leases of placeholders (8 s)."""
 
 
 class _Closed(BadResponse):
@@ -171,6 +174,10 @@ class ConnectionPool:
                     if fresh or not repeatable or self._closed:
                         raise
                     again = read = False
+                except asyncio.CancelledError:
+                    if asyncio.get_running_loop().time() - sent >= SILENT_FOR:
+                        self.distrust(sent)
+                    raise
                 else:
                     self._keep(connection)
                     return answer

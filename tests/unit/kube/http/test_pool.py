@@ -192,6 +192,34 @@ async def test_what_swallowed_one_write_swallows_no_other_and_the_write_is_not_r
         assert network.swallowed == [method]
 
 
+async def test_what_swallowed_a_request_that_its_caller_gave_up_swallows_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "SILENT_FOR", 0.05)
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        network.forget()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await t.request("PUT", PATH, body=b"{}")
+        for _ in range(KEPT):
+            assert await t.request("PUT", PATH, body=b"{}") == b"{}"
+        assert network.swallowed == ["PUT"]
+
+
+async def test_a_request_that_is_given_up_at_once_says_nothing_about_others() -> None:
+    async with hostile() as server, transport(server) as t:
+        network = Forgetful(server)
+        await network.keep(t)
+        network.forget()
+        given_up = asyncio.create_task(t.request("PUT", PATH, body=b"{}"))
+        await eventually(lambda: network.swallowed)
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        assert len(t._pool._idle) == KEPT - 1
+
+
 async def test_a_watch_that_is_dead_takes_the_idle_connections_with_it() -> None:
     async with hostile() as server, transport(server) as t:
         network = Forgetful(server)
