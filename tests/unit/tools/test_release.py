@@ -119,13 +119,15 @@ def test_what_is_no_version_changes_nothing(wrong: str, checkout: Path) -> None:
 
 def test_changes_are_sentences_without_marks(tmp_path: Path) -> None:
     (tmp_path / "CHANGELOG.md").write_text(
-        "# C\n\n## 1.1.0 (unreleased)\n### Added\n#### One\n- `a` does b ([guide](x.md)). More.\n\n"
-        "#### Two\n- [c](y.md): for 1.5 d,\n  e.\n"
+        "# C\n\n## 1.1.0 (unreleased)\n### Added\n- `a` does b ([guide](x.md)). More.\n- [c](y.md): for 1.5 d,\n  e.\n"
+        "\n#### A group\n- g: h.\n\n#### Another\n- i\n"
         "### Security\n- f\n\n## 1.0.0 (2020-01-01)\n### Added\n- old\n"
     )
     assert changes(tmp_path) == [
         {"kind": "added", "description": "a does b."},
         {"kind": "added", "description": "c: for 1.5 d, e."},
+        {"kind": "added", "description": "g: h."},
+        {"kind": "added", "description": "i"},
         {"kind": "security", "description": "f"},
     ]
     assert all(each["description"] and "](" not in each["description"] for each in changes())
