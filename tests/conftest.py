@@ -61,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.containers)
 
 
+def pytest_collection_finish() -> None:
+    """Set aside what is there for good, as services do: else each full collection of garbage looks at all of it."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """What cluster tests leave to the collector is collected before the stricter tests begin."""
     if item.get_closest_marker("cluster") and (nextitem is None or not nextitem.get_closest_marker("cluster")):
