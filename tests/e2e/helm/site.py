@@ -111,10 +111,11 @@ class Site:
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:
         """What the probe answers once that is neither None nor False nor empty."""
-        end = time.monotonic() + PATIENCE
+        end, pause = time.monotonic() + PATIENCE, 0.05
         while not (answer := probe()):
             assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}{self._state()}"
-            time.sleep(0.25)  # each look is a connection of its own
+            time.sleep(pause)
+            pause = min(0.25, 2 * pause)  # each look is a connection of its own
         return answer
 
     def until_ready(self, replicas: int = 2, name: str = commands.RELEASE) -> Done:
