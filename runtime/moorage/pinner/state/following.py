@@ -155,7 +155,7 @@ class Following(Readings):
     def claim(self, pod: Pod, node: str) -> None:
         """Count a pod on a node from now on."""
         if (before := self.claims.get(pod.key)) is not None:  # of a pod whose name is another's now
-            self._admitted[before.node].discard(pod.key)
+            self._unadmit(pod.key, before.node)
         self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals_at(node))
         self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
@@ -193,7 +193,18 @@ class Following(Readings):
         return claim is not None and claim.arrivals == self._arrivals_at(claim.node)
 
     def _arrivals_at(self, node: str) -> int:
-        return self._arrivals_everywhere + self._arrivals[node]
+        return self._arrivals_everywhere + self._arrivals.get(node, 0)
+
+    def _unadmit(self, key: str, node: str) -> None:
+        self._admitted[node].discard(key)
+        if not self._admitted[node]:
+            del self._admitted[node]
+            self._forget_arrivals(node)
+
+    def _forget_arrivals(self, node: str) -> None:
+        """Count no more for a Node that has gone, once nobody's admission is compared with it."""
+        if self.nodes.get(node) is None and node not in self._admitted:
+            self._arrivals.pop(node, None)
 
     def landed(self, pod: Pod) -> None:
         """The API server has bound a claimed pod."""
@@ -208,9 +219,7 @@ class Following(Readings):
         if claim is None or claim.uid != pod.metadata.uid:
             return
         del self.claims[pod.key]
-        self._admitted[claim.node].discard(pod.key)
-        if not self._admitted[claim.node]:
-            del self._admitted[claim.node]
+        self._unadmit(pod.key, claim.node)
         known = self.pods.get(pod.key)
         if known is None or not known.spec.node_name:
             self.snapshot.remove(pod.key)
@@ -375,6 +384,7 @@ class Following(Readings):
         for reserved in self._instances.node(name, self.nodes.get(name)):
             self._enqueue(reserved)
         self._place_node(name)
+        self._forget_arrivals(name)
         self._offer(name)
         if self.slot_reservation(name) is not None:
             self._enqueue_slots(name)

@@ -148,6 +148,21 @@ def test_a_stranger_on_the_node_makes_all_admitted_pods_be_counted_again(setting
     assert not setting.cluster.still_room(pod(2))
 
 
+def test_nodes_that_have_gone_leave_nothing_behind(setting: Setting) -> None:
+    for number in range(3):
+        name = f"gone-{number}"
+        node = placeholder(ours=False)
+        meta = msgspec.structs.replace(node.metadata, name=name, uid=name)
+        setting.nodes.put(msgspec.structs.replace(node, metadata=meta), 100 + 2 * number)
+        setting.cluster.claim(pod(1), name)
+        if number % 2:
+            setting.cluster.release(pod(1))
+        setting.nodes.drop(name, 101 + 2 * number)
+        setting.cluster.release(pod(1))
+    assert [each for each in setting.cluster._arrivals if each.startswith("gone")] == []
+    assert [each for each in setting.cluster._admitted if each.startswith("gone")] == []
+
+
 def test_a_pod_is_admitted_to_one_node_at_a_time(setting: Setting) -> None:
     assert setting.admit(1) == ""
     assert setting.admit(1) == "POD_BOUND_ELSEWHERE"
