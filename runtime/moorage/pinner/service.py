@@ -27,7 +27,6 @@ from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
 from moorage.protocol import Instruction
 
-from .commands.dry_run import DryRun
 from .decisions import slot_reservations
 from .decisions.ends import Ends
 from .names import LEADER, ROLE_LABEL
@@ -40,7 +39,6 @@ from .stream.settings import StreamSettings
 from .term import Term
 from .webhook import endpoint
 from .webhook.admission import Admission
-from .withdrawal import withdraw
 
 if TYPE_CHECKING:
     from .webhook.service import WebhookService
@@ -156,6 +154,8 @@ class _Service:
             return
         if not await scaled.to_zero(client, settings.namespace, settings.deployment):
             return
+        from .withdrawal import withdraw  # what it needs of moorage.drain is not kept in memory until then
+
         fence, caches = Fence(self._program.leads, Options().writes_in_flight), self._caches
         if (admission := self._admission()) is not None:
             await _tried(admission.withdraw(client, fence), "webhook configuration not emptied")
@@ -170,6 +170,8 @@ class _Service:
         client, clock = Client(self._transport, patience=0.0), self._transport.clock
         options = Options(profile=self._settings.profile, destinations=self._settings.destinations)
         if self._settings.dry_run:
+            from .commands.dry_run import DryRun  # a leader that acts need not load it
+
             return DryRun(client, self._caches, clock, options, acks=stream.ack, ends=self._ends)
         return Term(
             client,

@@ -112,6 +112,21 @@ def test_a_program_loads_what_it_needs(module: str, needless: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "seldom"),
+    [
+        (
+            "moorage.pinner.service, moorage.pinner.webhook.from_settings",
+            ("moorage.drain", "moorage.pinner.withdrawal", "moorage.pinner.commands"),
+        ),
+        ("moorage.evictor.service", ("aiohttp", "cryptography", "grpc", "moorage.pinner", "moorage.planner", "rich")),
+    ],
+)
+def test_a_service_keeps_nothing_in_memory_that_is_needed_seldom(module: str, seldom: tuple[str, ...]) -> None:
+    found, _ = loaded(f"import sys, {module}\nassert not sys.modules.keys() & {set(seldom)}")
+    assert "msgspec" in found
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("pod-piner",), "did you mean pod-pinner?"),
