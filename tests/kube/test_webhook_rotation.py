@@ -31,7 +31,7 @@ from tools.localcluster.ports import free_ports
 
 NodeName = Callable[..., str]
 
-ROTATIONS = int(os.environ.get("MOORAGE_WEBHOOK_ROTATIONS", "2"))
+ROTATIONS = int(os.environ.get("MOORAGE_WEBHOOK_ROTATIONS", "3"))
 """Of the authority; beside each the certificate alone is replaced once. `task test:webhook` has more of all."""
 RATE = float(os.environ.get("MOORAGE_WEBHOOK_RATE", "50"))
 """Pods a second."""
