@@ -77,7 +77,7 @@ def site(
     engine(made, "sync", "", "--prune", BY_LABEL)
     cleanup(made.cluster)
     made.shell().run(f"kubectl delete crd {' '.join(DEFINITIONS)} --ignore-not-found")
-    made.shell().run(f"kubectl delete namespace {SPACE} --wait=false")
+    made.shell().run(f"kubectl delete namespace {SPACE} --timeout=120s")  # other stories compare what is there
 
 
 def manifests(site: Site, values: Mapping[str, Any] = VALUES) -> str:
