@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from moorage.objects import Node
 from moorage.objects.base import ObjectMeta
+from moorage.objects.node import CSI_VOLUMES
 from moorage.objects.quantity import QuantityError, parse
 from moorage.objects.storage import Allocatable, CsiNode, CsiNodeDriver, CsiNodeSpec
-
-PREFIX = "attachable-volumes-csi-"
 
 
 def limits(node: Node) -> tuple[CsiNodeDriver, ...]:
@@ -25,13 +24,13 @@ def limits(node: Node) -> tuple[CsiNodeDriver, ...]:
     """
     drivers = []
     for name, text in node.status.allocatable.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(CSI_VOLUMES):
             continue
         try:
             count = int(parse(text))
         except QuantityError:
             continue
-        drivers.append(CsiNodeDriver(name=name.removeprefix(PREFIX), allocatable=Allocatable(count=count)))
+        drivers.append(CsiNodeDriver(name=name.removeprefix(CSI_VOLUMES), allocatable=Allocatable(count=count)))
     return tuple(drivers)
 
 

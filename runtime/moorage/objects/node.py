@@ -8,6 +8,10 @@ from .base import Condition, KubeObject, Object, Quantities
 
 COPIED_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 """Labels of a Node that the API server gives the pods on it, from 1.35 on (plugin/pkg/admission/podtopologylabels)."""
+VOLUMES = "attachable-volumes-"
+"""Begins the resources that limit how many volumes a node attaches."""
+CSI_VOLUMES = f"{VOLUMES}csi-"
+"""Begins those of a CSI driver, whose name follows."""
 
 
 class Taint(Object, frozen=True):

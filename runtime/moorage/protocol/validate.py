@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from moorage.objects import Taint
+from moorage.objects.node import CSI_VOLUMES, VOLUMES
 from moorage.objects.quantity import QuantityError, parse
 
 from .messages import Action, CreatePlaceholder, ExpectPods, PinPods, PodRef, Promise, Slot
@@ -28,8 +29,6 @@ MAX_TAINTS = 64
 MAX_MATCHED = 64
 LATE = "late"
 """The profile of nodes whose machines create their own Node."""
-VOLUMES = "attachable-volumes-"
-"""Begins the resources that limit how many volumes a node attaches."""
 MAX_PROVIDER_ID = 1024
 MAX_UID = 128
 HOSTNAME = "kubernetes.io/hostname"
@@ -40,7 +39,6 @@ _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _RESOURCES = ("cpu", "memory", "pods", "ephemeral-storage")
 _NEEDED = ("cpu", "memory", "pods")
-_OF_DRIVER = f"{VOLUMES}csi-"
 _MIGRATED = {
     "aws-ebs": "ebs.csi.aws.com",
     "gce-pd": "pd.csi.storage.gke.io",
@@ -211,11 +209,11 @@ def _resource_problem(name: str) -> str:
 
 def _volumes_problem(name: str) -> str:
     """Why a limit of volumes is of no CSI driver: no other limit counts in any supported version of Kubernetes."""
-    if name.startswith(_OF_DRIVER):
-        problem = subdomain_problem(name.removeprefix(_OF_DRIVER))
+    if name.startswith(CSI_VOLUMES):
+        problem = subdomain_problem(name.removeprefix(CSI_VOLUMES))
         return f"the driver in {_shown(name)} {problem}" if problem else label_key_problem(name)
     driver = _MIGRATED.get(name.removeprefix(VOLUMES), "DRIVER")
-    return f"{_shown(name)} limits volumes of no CSI driver: write {_OF_DRIVER}{driver}"
+    return f"{_shown(name)} limits volumes of no CSI driver: write {CSI_VOLUMES}{driver}"
 
 
 def _quantity_problem(resource: str, text: str, *, positive: bool) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moorage.objects import Node, Taint
-from moorage.protocol import validate
+from moorage.objects.node import VOLUMES
 from moorage.reservations import Promise
 from moorage.scheduling import requests
 
@@ -177,7 +177,7 @@ def _less(node: Node, promise: Promise) -> list[str]:
     return [
         f"{name}: {_shown(name, amount)} promised, {_shown(name, real.get(name, 0))} there"
         for name, amount in promised.items()
-        if real.get(name, 0) < amount and not name.startswith(validate.VOLUMES)  # kubelets do not say those any more
+        if real.get(name, 0) < amount and not name.startswith(VOLUMES)  # kubelets do not say those any more
     ]
 
 

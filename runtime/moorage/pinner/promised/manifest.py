@@ -9,7 +9,7 @@ import msgspec
 
 from moorage.objects import Node, NodeSpec, NodeStatus, Pod, Quantities, Taint
 from moorage.objects.base import Labels, ObjectMeta
-from moorage.protocol import validate
+from moorage.objects.node import VOLUMES
 from moorage.reservations import Promise, rules
 from moorage.scheduling import requests
 
@@ -102,7 +102,7 @@ def as_promised(name: str, promise: Promise, node: Node | None, pods: Iterable[P
     taints = {(taint.key, taint.effect): taint for taint in (*foreign, *promise.taints)}
     allocatable = promise.allocatable
     if node.has_kubelet:  # limits of volumes are said by drivers, later and elsewhere
-        volumes = {name: text for name, text in promise.allocatable.items() if name.startswith(validate.VOLUMES)}
+        volumes = {name: text for name, text in promise.allocatable.items() if name.startswith(VOLUMES)}
         allocatable = {**volumes, **node.status.allocatable} if volumes else node.status.allocatable
     if not node.has_kubelet or preparing(node):  # open to the scheduler, it is what it is
         allocatable = _offered(allocatable, promise, pods)
