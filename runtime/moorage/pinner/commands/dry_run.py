@@ -155,7 +155,7 @@ class DryRun:
             self._epoch,
             self._options.profile,
             cluster.pod,
-            cluster.ends.refuse,
+            cluster.refuse_owner,
             cluster.all_nodes,
             instance=lambda name, promise: cluster.instance_refusal(name, promise, observation.now),
         )

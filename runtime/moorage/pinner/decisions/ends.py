@@ -178,11 +178,12 @@ class Ends:
 
     # --- what follows ---
 
-    def refuse(self, pod: Pod) -> Refusal | None:
+    def refuse(self, pod: Pod, *, shown: bool) -> Refusal | None:
         """Why a pod is not pinned because those before it came to nothing; None when it may be.
 
         Args:
             pod: the pod. One that is being created takes the place of those that ended and were not replaced yet.
+            shown: whether the watch has shown it. If it took the place of a pod, that one has been counted.
         """
         key = account(pod) if self._owners else ""
         owner = self._owners.get(key)
@@ -191,6 +192,8 @@ class Ends:
         now = self._now()
         if (since := self._capped_since(key, owner, now)) is not None:
             return self._refusal(owner, since)
+        if shown:
+            return None
         created = moment(pod.metadata.creation_timestamp or "") or now
         expected = _Owner(owner.title, (), times=owner.times, last=owner.last, why=owner.why)
         for end in owner.waiting:

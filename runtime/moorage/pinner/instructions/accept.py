@@ -173,7 +173,7 @@ class Acceptance:
             self._epoch,
             self._options.profile,
             self._cluster.pod,
-            self._cluster.ends.refuse,
+            self._cluster.refuse_owner,
             self._cluster.all_nodes,
             behind=behind or not _known(each),
             instance=lambda name, promise: self._cluster.instance_refusal(name, promise, o.now),

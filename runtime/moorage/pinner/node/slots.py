@@ -71,7 +71,7 @@ def choose(cluster: ClusterState, pod: Pod, nodes: Sequence[str], now: datetime)
     refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
     if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
         return refusal
-    if (capped := cluster.ends.refuse(pod)) is not None:
+    if (capped := cluster.refuse_owner(pod)) is not None:
         return capped
     first: Refusal | None = None
     for name in nodes if len(nodes) < _FEW else islice(_open_to(cluster, pod, nodes), MOST_TRIED):

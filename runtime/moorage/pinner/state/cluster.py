@@ -324,6 +324,11 @@ class ClusterState(Following):
             if not taken and self.pods.get(pod.key) is not None:
                 yield pod
 
+    def refuse_owner(self, pod: Pod) -> Refusal | None:
+        """Why a pod is not pinned for its owner's sake: those before it came to nothing too often; or None."""
+        known = self._caches.pods.get(pod.key)
+        return self.ends.refuse(pod, shown=known is not None and known.metadata.uid == pod.metadata.uid)
+
     def refuse_hostname(self, pod: Pod, name: str) -> Refusal | None:
         """Why a kubelet would refuse a pod that fits a reservation's Node, for want of its hostname label; or None."""
         node = self.nodes.get(self.node_name(name))

@@ -51,7 +51,7 @@ class World:
     def create(self, name: str = "") -> str:
         """The controller makes a pod, which is pinned at once if that is not refused."""
         made = self.create_unpinned(name)
-        if self.ends.refuse(self.pods[made]) is None:
+        if self.ends.refuse(self.pods[made], shown=True) is None:
             self.pin(made)
         return made
 
@@ -121,7 +121,7 @@ class World:
         self.ends.follow(Change(Kind.MODIFIED, old, new))
 
     def refused(self) -> bool:
-        return self.ends.refuse(self.pods[next(iter(self.pods))]) is not None
+        return self.ends.refuse(self.pods[next(iter(self.pods))], shown=True) is not None
 
 
 ENDERS = (
@@ -148,7 +148,7 @@ def test_whoever_ends_the_pins_of_an_owner_it_is_the_third_time_that_is_the_last
         world.end(name, how)
         (name,) = world.pods
     assert len(world.pinned) == LIMIT
-    why = world.ends.refuse(world.pods[name])
+    why = world.ends.refuse(world.pods[name], shown=True)
     assert why is not None
     assert why.reason is ReasonCode.OWNER_CAPPED
     assert f"pinned pods of {kind} ns/web ended 3 times within 10 minutes of their pins" in why.text
@@ -293,6 +293,26 @@ def test_a_pod_that_the_scheduler_has_placed_as_it_was_nominated_counts_too() ->
     assert world.refused()
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_pod_that_is_there_does_not_take_the_place_of_one_that_ends_afterwards(shown: bool) -> None:
+    """Its own predecessor has been counted; one that is only being created may be the successor of the last."""
+    world = World()
+    name = world.create()
+    for _ in range(LIMIT - 1):
+        world.wait(5)
+        world.end(name, "the kubelet")
+        (name,) = world.pods
+    waiting = world.create_unpinned()
+    world.wait(5)
+    world.ends.follow(Change(Kind.MODIFIED, world.pods[name], failed(world.pods[name])))
+    refusal = world.ends.refuse(world.pods[waiting], shown=shown)
+    assert (refusal is None) == shown, "the watch tells of the failure late: the pod may have come after it"
+    assert world.told == []
+    world.create_unpinned()
+    assert len(world.told) == 1, "the successor has come"
+    assert world.ends.refuse(world.pods[waiting], shown=True) is not None
+
+
 def test_pods_that_nobody_pinned_do_not_count() -> None:
     world = World()
     for _ in range(10):
@@ -312,7 +332,7 @@ def test_an_owner_of_another_namespace_that_calls_itself_the_same_counts_by_itse
         world.end(name, "")
         (name,) = world.pods
     assert world.refused()
-    assert world.ends.refuse(msgspec.structs.replace(world.pods[name], metadata=meta)) is None
+    assert world.ends.refuse(msgspec.structs.replace(world.pods[name], metadata=meta), shown=True) is None
 
 
 def test_owners_of_which_nothing_counts_any_more_are_forgotten() -> None:
