@@ -189,6 +189,32 @@ async def test_after_an_hour_its_pods_are_pinned_again() -> None:
         assert len(ender.pins) == LIMIT + 1
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+@virtual
+async def test_after_an_hour_its_pods_fill_the_slots_again_although_nothing_else_happens(crashes: bool) -> None:
+    async with Bed() as bed:
+        bed.follow_ends()
+        await bed.crash()
+        await placeholder(bed, within=9000)
+        bed.planner.expect("n1", 2, within=9000)
+        await bed.run(2)
+        ender = Ender(bed)
+        ender.plans = False  # the slots do
+        bed.people.pods(2)
+        await bed.run(2)
+        await ender.days(60, evicted, every=2.0)
+        assert len(bed.told("PinsSuspended")) == 1
+        before = len(ender.pins)
+        if crashes:
+            await bed.crash()
+        await bed.run(3500)
+        assert len(ender.pins) == before
+        await bed.run(90)
+        assert len(ender.pins) == before + 2
+        assert last(bed.reports, "n1").slots[0].reason == ""
+        assert bed.repeated() == {}
+
+
 @virtual
 async def test_another_owner_is_pinned_as_ever() -> None:
     async with Bed() as bed:

@@ -220,6 +220,15 @@ class Ends:
             return NOBODY
         return {each: why for key, why in capped.items() for each in self._owners[key].keys}
 
+    @property
+    def capped_until(self) -> Mapping[OwnerKey, datetime]:
+        """When pods of these owners may be pinned again; of several controllers of one owner the first counts."""
+        until: dict[OwnerKey, datetime] = {}
+        for owner in [self._owners[key] for key in self.capped]:
+            end = (owner.capped or self._now()) + LEFT_ALONE
+            until.update({key: min(end, until.get(key, end)) for key in owner.keys})
+        return until
+
     def _capped_since(self, key: str, owner: _Owner, now: datetime) -> datetime | None:
         if owner.capped is not None and now >= owner.capped + LEFT_ALONE:
             owner.capped, owner.times = None, []

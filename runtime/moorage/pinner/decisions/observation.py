@@ -105,6 +105,7 @@ class Observation:
         steered: pods that were pinned to the node while it ran, and that have not started; by uid.
         capped: why no pods of some owners are pinned, by ``ends.account``.
         capped_owners: the same by the owners under whom pods are expected.
+        capped_until: when pods of those owners may be pinned again.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Observation:
     sweep_limit: int = 10
     capped: Mapping[str, Refusal] = field(default_factory=dict)
     capped_owners: Mapping[str, Refusal] = field(default_factory=dict)
+    capped_until: Mapping[str, datetime] = field(default_factory=dict)
     steered: frozenset[str] = frozenset()
 
     @property

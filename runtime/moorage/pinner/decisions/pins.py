@@ -13,6 +13,7 @@ from moorage.wording import counted
 
 from .. import eligibility
 from ..names import PREPARING
+from ..promised.expected import Expectation, key_of
 from ..refusal import Nominable, Refusal, Wait
 from . import ends, kubelet, late, nominations
 from .observation import Observation, PinState, Room
@@ -277,6 +278,16 @@ def _unstartable(pod: Pod, room: Room) -> Refusal | None:
 def earliest(*moments: datetime | None) -> datetime | None:
     """The first of some moments; None when there is none."""
     return min((m for m in moments if m is not None), default=None)
+
+
+def slots_uncapped(o: Observation) -> datetime | None:
+    """When pods of an owner that is left to the scheduler may fill slots of a node again; None: no slot waits for it.
+
+    Nothing else happens then: the pods wait already.
+    """
+    expected = Expectation.of(o.spec) if o.capped_until else None
+    left = expected.left(o.pods) if expected is not None else ()
+    return earliest(*(o.capped_until.get(key_of(slot.owner)) for slot in left if slot.count))
 
 
 def deadlines(spec: Spec, found: Mapping[str, PinState]) -> Iterable[datetime]:

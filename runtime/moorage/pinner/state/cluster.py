@@ -150,6 +150,7 @@ class ClusterState(Following):
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             capped=self.ends.capped,
             capped_owners=self.ends.capped_owners,
+            capped_until=self.ends.capped_until,
             **self._pins(name, reservation, pods, hindered, now),
             **swept,
         )

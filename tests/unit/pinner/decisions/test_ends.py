@@ -166,11 +166,12 @@ def test_after_an_hour_it_begins_anew() -> None:
     for key in (world.ends.capped, world.ends.capped_owners):
         assert [why.reason for why in key.values()] == [ReasonCode.OWNER_CAPPED]
     assert list(world.ends.capped_owners) == ["ns/ReplicaSet/web"]
+    assert world.ends.capped_until == {"ns/ReplicaSet/web": world.now + ends.LEFT_ALONE}
     world.wait(3590)
     assert world.refused()
     world.wait(11)
     assert not world.refused()
-    assert (dict(world.ends.capped), dict(world.ends.capped_owners)) == ({}, {})
+    assert (world.ends.capped, world.ends.capped_owners, world.ends.capped_until) == ({}, {}, {})
     world.pin(name)
     world.end(name, "")
     assert not world.refused(), "it is the first time"
