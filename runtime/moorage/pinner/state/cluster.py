@@ -111,8 +111,7 @@ class ClusterState(Following):
             hindered: why pins could not be bound so far, by uid.
             trouble: what hindered other steps when it was looked at last.
         """
-        reservation, (stored, problems) = self.known(name)
-        node, pods = self.node(name), self.pods_on(name)
+        reservation, node, pods = self.reservation(name), self.node(name), self.pods_on(name)
         self.expected.pass_time(now)
         self._pass_turn(now)
         steered = frozenset(pod.metadata.uid for pod in pods if slot_reservations.may_be_stuck(pod))
@@ -125,39 +124,60 @@ class ClusterState(Following):
         if reservation is None:
             unclaimed = self._unclaimed(name, node, now)
             return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
-        uid, promise = reservation.metadata.uid, stored.promise
-        is_late = promise is not None and promise.late
-        other = self.reserved_as(stored.named(name)) if is_late else self._machines.owner(name)
-        if other not in ("", name):
-            problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
         observation = Observation(
             name,
             now,
             reservation=reservation,
-            stored=stored,
-            problems=problems,
-            profile=choose(promise.profile, self._default_profile) if promise is not None else None,
             node=node,
-            made=bool(stored.node_uid) or uid in self._made,
-            made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
-            signs=self.signs.get(name, UNKNOWN),
-            candidate=self._candidate(name, reservation) if is_late else None,
-            refused=self.refused.get(uid),
-            failed=self.failed.get(uid, {}),
             trouble=trouble,
-            instance=self.instance_refusal(name, promise, now) if promise is not None else None,
-            not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
-            capped=self.ends.capped,
-            capped_owners=self.ends.capped_owners,
-            capped_until=self.ends.capped_until,
+            **self._promised(name, reservation, now),
+            **self._tried(name, reservation, node),
+            **self._capped(),
             **self._pins(name, reservation, pods, hindered, now),
             **swept,
         )
         if not observation.made and observation.is_ours:
-            self._made[uid] = ""
+            self._made[reservation.metadata.uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
+
+    def _promised(self, name: str, reservation: NodeReservation, now: datetime) -> dict[str, Any]:
+        """What a reservation says, and which Node and instance are meant, as fields of an observation."""
+        stored, problems = self.reading(name)
+        promise = stored.promise
+        is_late = promise is not None and promise.late
+        other = self.reserved_as(stored.named(name)) if is_late else self._machines.owner(name)
+        if other not in ("", name):
+            problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
+        return {
+            "stored": stored,
+            "problems": problems,
+            "profile": choose(promise.profile, self._default_profile) if promise is not None else None,
+            "candidate": self._candidate(name, reservation) if is_late else None,
+            "instance": self.instance_refusal(name, promise, now) if promise is not None else None,
+        }
+
+    def _tried(self, name: str, reservation: NodeReservation, node: Node | None) -> dict[str, Any]:
+        """What became of our own writes, and what told of a kubelet, as fields of an observation."""
+        uid = reservation.metadata.uid
+        return {
+            "made": bool(self.reading(name).spec.node_uid) or uid in self._made,
+            "made_uid": self._made.get(uid, ""),
+            "signs": self.signs.get(name, UNKNOWN),
+            "refused": self.refused.get(uid),
+            "failed": self.failed.get(uid, {}),
+            "not_kept": self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
+        }
+
+    def _capped(self) -> dict[str, Any]:
+        """The owners that are left to the scheduler, as fields of an observation."""
+        ends = self.ends
+        return {
+            "capped": ends.capped,
+            "capped_owners": ends.capped_owners,
+            "capped_until": ends.capped_until,
+        }
 
     def with_intent(self, o: Observation, hindered: Mapping[str, Refusal], trouble: Refusal | None) -> Observation:
         """The same observation after pins were taken on; nothing must have been waited for since it was made.

@@ -108,7 +108,7 @@ class Following(Readings):
         """Wait for as long as the snapshot can be relied upon.
 
         Raises:
-            Spoilt: it cannot any more.
+            SnapshotUnusable: it cannot any more.
         """
         await self._ended.wait()
         raise SnapshotUnusable(str(self._unusable)) from self._unusable

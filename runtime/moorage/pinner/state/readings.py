@@ -32,10 +32,6 @@ class Readings:
         self._machines = Machines()
         self._instances = Instances()
 
-    def known(self, name: str) -> tuple[NodeReservation | None, Reading]:
-        """The reservation of a node, and what it says; nothing when there is none."""
-        return self._readings.get(name, (None, NOTHING))
-
     def reading(self, name: str) -> Reading:
         """What the reservation of a node says; nothing when there is none."""
         known = self._readings.get(name)
