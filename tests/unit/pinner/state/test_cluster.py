@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -22,7 +23,9 @@ from moorage.objects import (
 )
 from moorage.objects.pod import PodOs
 from moorage.ops.slices import at_once
+from moorage.pinner.decisions.ends import Ends
 from moorage.pinner.decisions.sweeps import Sweeps
+from moorage.pinner.names import PIN_ANNOTATION
 from moorage.pinner.node import slots
 from moorage.pinner.node.room import NodeRoom
 from moorage.pinner.refusal import Nominable, Refusal, Wait
@@ -300,3 +303,24 @@ def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None
     assert sweeps.left() == {"uid-web": 1}
     now[0] = 3606.0
     assert sweeps.left() == {}
+
+
+# --- owners whose pins come to nothing ---
+
+
+def test_only_a_pod_that_the_watch_has_not_shown_may_be_in_the_place_of_one_that_has_just_ended() -> None:
+    caches = told(Caches.over(cast("Any", None)))
+    ends = Ends(1, lambda: datetime(2026, 1, 31, 12, tzinfo=UTC))
+    caches["pods"].subscribe(ends.follow)
+    cluster = ClusterState(Caches(**caches), default_profile="generic", enqueue=lambda _: None, ends=ends)
+    at_once(cluster.follow())
+    pinned = on_node(pod(1))
+    marked = msgspec.structs.replace(pinned.metadata, annotations={PIN_ANNOTATION: "i"})
+    pinned = msgspec.structs.replace(pinned, metadata=marked)
+    caches["pods"].put(pinned, 1)
+    caches["pods"].put(pod(2), 2)
+    failed = msgspec.structs.replace(pinned.status, phase="Failed", reason="OutOfcpu")
+    caches["pods"].put(msgspec.structs.replace(pinned, status=failed), 3)
+    assert cluster.refuse_owner(pod(2)) is None
+    assert cluster.refuse_owner(pod(2, uid="another")) is not None, "of the same name"
+    assert cluster.refuse_owner(pod(3)) is not None
