@@ -144,6 +144,7 @@ def _rich(runtime_class: str, priority_class: str) -> Json:
             "schedulerName": "nobody",
             "schedulingGates": [{"name": "example.com/gate"}],
             "priorityClassName": priority_class,
+            "os": {"name": "linux"},
             "runtimeClassName": runtime_class,
             "terminationGracePeriodSeconds": 0,
             "hostUsers": False,

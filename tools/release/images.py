@@ -48,5 +48,8 @@ def read(archive: Path) -> Image:
 def unpack(image: Image, folder: Path) -> Path:
     """Write the layout into an empty folder, which is returned."""
     with tarfile.open(image.archive) as packed:
-        packed.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            packed.extractall(folder, filter="data")
+        else:  # Python before 3.11.4: the archive is one that was just built here
+            packed.extractall(folder)
     return folder

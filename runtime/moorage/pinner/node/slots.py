@@ -163,6 +163,8 @@ def take_on_waiting(cluster: ClusterState, name: str, now: datetime) -> None:
 def _of_slot(cluster: ClusterState, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
     """The pods that fill a slot; of equal ones that do not fit, one is judged."""
     left, refused = slot.count, set[Hashable]()
+    if left == 0:
+        return  # filled already
     for pod in cluster.waiting_for(slot.owner, name):
         kind = _kind(cluster, pod)
         if kind in refused:

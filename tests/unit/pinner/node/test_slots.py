@@ -54,6 +54,15 @@ def test_pods_that_fit_are_found_behind_those_that_do_not(unfit: dict[str, Any])
     assert taken(scene) == ["b0", "b1"]
 
 
+def test_a_slot_that_is_full_takes_no_pod() -> None:
+    scene = Scene()
+    scene.store(pod(), "p0")
+    scene.node("node-1", slot(1))
+    assert taken(scene) == ["p0"]
+    scene.store(pod(), "p1")
+    assert taken(scene) == ["p0"]
+
+
 def test_what_one_pod_is_refused_for_is_not_said_of_the_next() -> None:
     scene = Scene()
     scene.store(pod(schedulingGates=[{"name": "wait"}]), "a")
