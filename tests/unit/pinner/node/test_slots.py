@@ -10,7 +10,7 @@ import pytest
 from moorage.objects import Pod
 from moorage.pinner.node import slots
 from tests.unit.pinner.state.test_costs import instructions
-from tests.unit.pinner.webhook.scene import NOW, PROMISE, Scene, pod, slot
+from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Scene, pod, slot
 
 UNFIT: dict[str, dict[str, Any]] = {
     "too large": {"cpu": "9"},
@@ -54,13 +54,14 @@ def test_pods_that_fit_are_found_behind_those_that_do_not(unfit: dict[str, Any])
     assert taken(scene) == ["b0", "b1"]
 
 
-def test_a_slot_that_is_full_takes_no_pod() -> None:
+def test_a_slot_that_is_full_takes_no_pod_while_another_is_open() -> None:
     scene = Scene()
-    scene.store(pod(), "p0")
-    scene.node("node-1", slot(1))
-    assert taken(scene) == ["p0"]
+    other = msgspec.structs.replace(WEB, name="other")
+    scene.node("node-1", slot(1), slot(1, owner=other))
+    scene.store(pod(nodeName="node-1"), "p0")
+    assert [each.count for each in scene.cluster.expected.free("node-1")] == [0, 1]
     scene.store(pod(), "p1")
-    assert taken(scene) == ["p0"]
+    assert taken(scene) == []
 
 
 def test_what_one_pod_is_refused_for_is_not_said_of_the_next() -> None:
