@@ -253,7 +253,7 @@ class WatchCache(Generic[T]):
                 await self._interrupted(error)
                 # A server that was down must not receive full lists from all clients at once when it is back. It may
                 # have been down because a backup was restored.
-                if isinstance(error, errors.Unreachable):
+                if isinstance(error, errors.ConnectionLost):
                     self._not_behind_at = -math.inf
                 elif self._backoff.failures % STUCK_AFTER == 0:
                     cause = cause or "stuck"

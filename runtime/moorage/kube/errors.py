@@ -180,6 +180,13 @@ class ServerError(ApiError):
         return "more than one PodDisruptionBudget" in self.status.message
 
 
+class Starting(ServerError):
+    """403 of a server that was just out of reach: until it has read its roles, it refuses whatever they allow.
+
+    kube-apiserver listens before its RBAC authorizer has read roles and bindings (plugin/pkg/auth/authorizer/rbac).
+    """
+
+
 _BY_CODE: dict[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,

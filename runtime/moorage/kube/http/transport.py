@@ -6,6 +6,7 @@ Every failure is raised as one of ``moorage.kube.errors``.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -33,6 +34,8 @@ B = TypeVar("B")
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 128
 """More connections than any program has writes in flight, so that leases and reads do not wait for writes."""
+STARTING = 10.0
+"""Seconds after a lost connection in which a missing right may only mean that the server has not read its roles yet."""
 # Compression needs more CPU on both sides than it saves on a cluster's network.
 _HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
 JSON = "application/json"
@@ -107,6 +110,7 @@ class Transport:
         self._pool = ConnectionPool(self._connector, limit=MAX_CONNECTIONS)
         self._streams: set[Stream] = set()
         self._closed = False
+        self._lost_at = -math.inf
         # For plain HTTP over an HTTP proxy, each request names the server and carries the proxy's credentials.
         forwarded = proxy is not None and not proxy.is_socks and self._server.scheme == "http"
         self._origin = f"http://{self._server.authority}" if forwarded else ""
@@ -182,7 +186,7 @@ class Transport:
             response = await self._exchange(request, timeout)
         if response.status >= 300:
             line = f"{request.method} {request.path}"
-            raise refusals.from_response(response.status, response.headers, response.body, request=line)
+            raise self._refusal(refusals.from_response(response.status, response.headers, response.body, request=line))
         return Content(_media_type(response.headers), response.body)
 
     async def _exchange(self, request: _Request, timeout: float) -> Response:
@@ -216,6 +220,7 @@ class Transport:
 
     def _no_response(self, request: _Request, error: OSError) -> errors.ConnectionLost:
         metrics.REQUESTS.labels(request.method, "none").inc()
+        self._lost_at = time.monotonic()
         return _lost(error)(f"{request.method} {request.path}: {_sentence(error)}")
 
     @asynccontextmanager
@@ -242,7 +247,8 @@ class Transport:
                 stream = await self._open(request, limits)
             head = stream.head
             if head.status >= 300:
-                raise refusals.from_response(head.status, head.headers, await stream.read(), request=f"GET {path}")
+                body = await stream.read()
+                raise self._refusal(refusals.from_response(head.status, head.headers, body, request=f"GET {path}"))
             yield Content(_media_type(head.headers), stream)
         except TimeoutError as error:
             self._distrust()
@@ -251,9 +257,17 @@ class Transport:
             self._distrust()
             raise errors.ConnectionLost(f"watch {path}: {error}") from error
         except OSError as error:
+            self._lost_at = time.monotonic()
             raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
         finally:
             self._close(stream)
+
+    def _refusal(self, error: errors.ApiError) -> errors.ApiError:
+        """The error of a refused request; a missing right is not believed of a server that may have just started."""
+        may_start = time.monotonic() - self._lost_at < STARTING
+        if may_start and isinstance(error, errors.Forbidden) and error.lacks_right:
+            return errors.Starting(error.code, error.status, request=error.request, retry_after=error.retry_after)
+        return error
 
     def _distrust(self) -> None:
         """What swallowed one connection may have swallowed the idle ones, too."""
