@@ -99,6 +99,8 @@ def _meaning(error: errors.ApiError) -> Meaning:
             return _forbidden(error)
         case errors.Unauthorized():
             return Meaning.NO_RIGHT
+        case errors.Starting():
+            return Meaning.UNAVAILABLE  # authorization runs before anything is done
         case errors.ServerError():
             return _failed(error)
         case _:

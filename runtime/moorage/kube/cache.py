@@ -4,7 +4,7 @@ One task per kind lists the objects and then watches from the list's resourceVer
 the last resourceVersion. If that version is too old (410), the cache lists again and reports only the difference, so
 that subscribers get no change twice and miss no deletion. A server that was restored from a backup may be behind that
 version, and would send nothing. So before a watch resumes, one small request asks for the server's version, if nothing
-has shown it for a minute or the server was away. The guarantees are those of client-go's reflector
+has shown it for a minute or the watch was cut. The guarantees are those of client-go's reflector
 (tools/cache/reflector.go): changes of one key arrive in order, and ``synced`` means that a complete list was applied.
 """
 
@@ -252,7 +252,7 @@ class WatchCache(Generic[T]):
                     self._not_behind_at = -math.inf
                 await self._interrupted(error)
                 # A server that was down must not receive full lists from all clients at once when it is back. It may
-                # have been down because a backup was restored.
+                # have been down because a backup was restored, also when no attempt has met it down.
                 if isinstance(error, errors.ConnectionLost):
                     self._not_behind_at = -math.inf
                 elif self._backoff.failures % STUCK_AFTER == 0:
@@ -264,11 +264,13 @@ class WatchCache(Generic[T]):
         if isinstance(error, errors.ConnectionLost) and self._backoff.failures == 0:
             level = logging.DEBUG if self._cut_before else logging.INFO
             self._cut_before = True
-        if isinstance(error, errors.Forbidden | errors.NotFound):
+        if isinstance(error, errors.Forbidden | errors.NotFound | errors.Starting):
             again = self._refusal is not None and self._refusal.code == error.code
-            level = logging.DEBUG if again else logging.WARNING
-            self._refusal = error
-            self._answered.set()
+            starting = isinstance(error, errors.Starting)
+            level = logging.DEBUG if again else logging.INFO if starting else logging.WARNING
+            if not starting:
+                self._refusal = error
+                self._answered.set()
         await self._pause("watch interrupted, trying again", type(error).__name__, error, level=level)
 
     async def _absent(self, error: errors.NotFound) -> None:

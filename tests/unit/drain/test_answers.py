@@ -47,6 +47,7 @@ CASES: list[tuple[errors.KubeError, Meaning]] = [
     (refusals.unavailable(503), Meaning.UNKNOWN),
     (refusals.unavailable(504), Meaning.UNKNOWN),
     (refusals.not_granted("create", "pods/eviction"), Meaning.NO_RIGHT),
+    (errors.Starting(403, refusals.not_granted("create", "pods/eviction").status, request="POST"), Meaning.UNAVAILABLE),
     (refusals.refusal(401, "Unauthorized", "Unauthorized"), Meaning.NO_RIGHT),
     (refusals.policy_denies('pods "a"'), Meaning.REFUSED),
     (refusals.refusal(403, "Forbidden", NEGATIVE), Meaning.BUDGET),
