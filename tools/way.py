@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from tests.unit.pinner.bed import Bed, run
 
 PACKAGE = "moorage.pinner"
-MOST_MODULES, MOST_CHANGES, MOST_CALLS = 32, 117, 196
+MOST_MODULES, MOST_CHANGES, MOST_CALLS = 32, 117, 195
 """``--check`` and the unit test fail above these figures. Only another rule for each pin raises them."""
 
 

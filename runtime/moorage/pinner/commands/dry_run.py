@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -155,7 +156,7 @@ class DryRun:
             self._epoch,
             self._options.profile,
             cluster.pod,
-            cluster.refuse_owner,
+            partial(cluster.ends.refuse, shown=True),  # an instruction names pods that the watch has shown
             cluster.all_nodes,
             instance=lambda name, promise: cluster.instance_refusal(name, promise, observation.now),
         )

@@ -285,7 +285,7 @@ def slots_uncapped(o: Observation) -> datetime | None:
 
     Nothing else happens then: the pods wait already.
     """
-    expected = Expectation.of(o.spec) if o.capped_until else None
+    expected = Expectation.of(o.spec)
     left = expected.left(o.pods) if expected is not None else ()
     return earliest(*(o.capped_until.get(key_of(slot.owner)) for slot in left if slot.count))
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from moorage.kube import errors
@@ -173,7 +174,7 @@ class Acceptance:
             self._epoch,
             self._options.profile,
             self._cluster.pod,
-            self._cluster.refuse_owner,
+            partial(self._cluster.ends.refuse, shown=True),  # an instruction names pods that the watch has shown
             self._cluster.all_nodes,
             behind=behind or not _known(each),
             instance=lambda name, promise: self._cluster.instance_refusal(name, promise, o.now),
@@ -228,7 +229,7 @@ class Acceptance:
         action = each.instruction.action
         each.trouble, each.reservation = None, _uid(self._cluster.reservation(action.node))
         if isinstance(action, PinPods):
-            self._cluster.pins_anew(action.node, (ref.uid for ref in action.pods))
+            self._cluster.pins_anew(each.reservation, (ref.uid for ref in action.pods))
 
     async def _look_up(self, waiting: list[Open]) -> None:
         """Read the pods that the planner knows and the cache does not, each once: a watch may lag behind another's."""

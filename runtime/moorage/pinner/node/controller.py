@@ -189,7 +189,7 @@ class NodeController:
     def _schedule(self, o: Observation, decision: Decision, left: Left, *, cleared: bool) -> None:
         if cleared and o.reservation is None and left.unjudged:
             self._queue.add(o.name)  # what waited until the node was cleared
-        wake = pins.earliest(decision.wake, left.deadline, pins.slots_uncapped(o))
+        wake = pins.earliest(decision.wake, left.deadline, pins.slots_uncapped(o) if o.capped_until else None)
         if wake is not None:
             self._queue.add_after(o.name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
         wait = self._attempts.wait(o.name, decision.steps)

@@ -124,6 +124,9 @@ class ClusterState(Following):
         if reservation is None:
             unclaimed = self._unclaimed(name, node, now)
             return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
+        if capped := self.ends.capped:
+            owners, until = self.ends.capped_owners, self.ends.capped_until
+            swept |= {"capped": capped, "capped_owners": owners, "capped_until": until}
         observation = Observation(
             name,
             now,
@@ -132,8 +135,7 @@ class ClusterState(Following):
             confirmed=confirmed,
             trouble=trouble,
             **self._promised(name, reservation, now),
-            **self._tried(name, reservation, node),
-            **self._capped(),
+            **self._tried(reservation, node),
             **self._pins(name, reservation, pods, hindered, now),
             **swept,
         )
@@ -151,32 +153,25 @@ class ClusterState(Following):
         if other not in ("", name):
             problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
         return {
+            "made": bool(stored.node_uid) or reservation.metadata.uid in self._made,
             "stored": stored,
             "problems": problems,
             "profile": choose(promise.profile, self._default_profile) if promise is not None else None,
             "candidate": self._candidate(name, reservation) if is_late else None,
-            "instance": self.instance_refusal(name, promise, now) if promise is not None else None,
+            "instance": self.instance_refusal(name, promise, now)
+            if promise is not None and promise.provider_id
+            else None,
         }
 
-    def _tried(self, name: str, reservation: NodeReservation, node: Node | None) -> dict[str, Any]:
+    def _tried(self, reservation: NodeReservation, node: Node | None) -> dict[str, Any]:
         """What became of our own writes, and what told of a kubelet, as fields of an observation."""
         uid = reservation.metadata.uid
         return {
-            "made": bool(self.reading(name).spec.node_uid) or uid in self._made,
             "made_uid": self._made.get(uid, ""),
-            "signs": self.signs.get(name, UNKNOWN),
+            "signs": self.signs.get(reservation.metadata.name, UNKNOWN),
             "refused": self.refused.get(uid),
             "failed": self.failed.get(uid, {}),
             "not_kept": self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
-        }
-
-    def _capped(self) -> dict[str, Any]:
-        """The owners that are left to the scheduler, as fields of an observation."""
-        ends = self.ends
-        return {
-            "capped": ends.capped,
-            "capped_owners": ends.capped_owners,
-            "capped_until": ends.capped_until,
         }
 
     def with_intent(self, o: Observation, hindered: Mapping[str, Refusal], trouble: Refusal | None) -> Observation:
@@ -448,11 +443,10 @@ class ClusterState(Following):
         if reservation is not None:
             self.failed.setdefault(reservation.metadata.uid, {})[uid] = state
 
-    def pins_anew(self, name: str, uids: Iterable[str]) -> None:
-        """Pods are to be pinned to a node, whatever became of it before."""
-        reservation = self.reservation(name)
-        failed = self.failed.get(reservation.metadata.uid, {}) if reservation is not None else {}
-        for uid in uids if failed else ():
+    def pins_anew(self, reservation: str, pods: Iterable[str]) -> None:
+        """Pods are to be pinned to a node, whatever became of it before; all are named by uid."""
+        failed = self.failed.get(reservation, {})
+        for uid in pods if failed else ():
             failed.pop(uid, None)
 
     def deleted_pod(self, pod: Pod) -> None:
