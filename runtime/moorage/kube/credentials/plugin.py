@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -108,7 +108,7 @@ class Plugin:
         info = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
         env = {**os.environ, **self.env, "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
         limit = self.time_limit or (INTERACTIVE_TIME_LIMIT if interactive else TIME_LIMIT)
-        async with _pipe() as (output, stdout):
+        with self._pipe() as (output, stdout):
             process = await self._start(env, stdout, interactive)
             stdout.close()  # when the plugin closes its copy, the output ends
             return await self._wait(process, output, limit, group=not interactive)
@@ -135,12 +135,10 @@ class Plugin:
             reason = getattr(error, "strerror", None) or "its name, arguments or variables hold a null character"
             raise self._error(f"cannot be started: {reason}", "Run it by hand, or correct exec.command") from None
 
-    async def _wait(
-        self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, limit: float, *, group: bool
-    ) -> bytes:
+    async def _wait(self, process: asyncio.subprocess.Process, pipe: BinaryIO, limit: float, *, group: bool) -> bytes:
         try:
             async with asyncio.timeout(limit):
-                output = await self._everything(stream)
+                output = await self._everything(pipe)
                 status = await process.wait()
         except TimeoutError:
             await _end(process, group=group)
@@ -153,13 +151,23 @@ class Plugin:
             raise self._error(f"failed ({way})", "Run it by hand to see what it says")
         return output
 
-    async def _everything(self, stream: asyncio.StreamReader) -> bytes:
+    async def _everything(self, pipe: BinaryIO) -> bytes:
         output = b""
-        while chunk := await stream.read(65536):
+        while chunk := await _next(pipe):
             output += chunk
             if len(output) > MAX_OUTPUT:
                 raise self._error("printed more than 1 MiB", "Its standard output must be the credential only")
         return output
+
+    @contextlib.contextmanager
+    def _pipe(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+        """A pipe for the output: the end to read from, and the end to write to. Both are closed in any case."""
+        try:
+            read, written = os.pipe()
+        except OSError as error:  # too many open files
+            raise self._error(f"cannot be started: {error.strerror}", "Raise the limit of open files") from None
+        with os.fdopen(read, "rb", buffering=0) as source, os.fdopen(written, "wb") as sink:
+            yield source, sink
 
     def _read(self, output: bytes) -> Credential:
         try:
@@ -192,22 +200,22 @@ class Plugin:
         return CredentialsError(f"{self.source}: user.exec: credential plugin {self.command!r} {what}. {way_out}")
 
 
-@contextlib.asynccontextmanager
-async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
-    """A stream of what is written to the file.
+async def _next(pipe: BinaryIO) -> bytes:
+    """Wait until something is in a pipe and return it; empty bytes at its end.
 
-    asyncio's own pipe of a process is not used: waiting for the process also waits for the pipe to be empty and closed.
-    That takes for ever when the plugin printed too much, or when a child of it holds the pipe.
+    The event loop's own pipes of a process are not used. In asyncio, waiting for the process also waits for the pipe to
+    be empty and closed. That takes for ever when the plugin printed too much, or when a child of it holds the pipe.
+    ``connect_read_pipe`` is not used either. uvloop closes the file descriptor later than we do, when its number may
+    belong to another file.
     """
-    read, written = os.pipe()
-    stream = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(stream)
-    with os.fdopen(read, "rb") as source, os.fdopen(written, "wb") as sink:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, source)
-        try:
-            yield stream, sink
-        finally:
-            transport.close()
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(pipe, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(pipe)
+    return pipe.read(65536)
 
 
 async def _end(process: asyncio.subprocess.Process, *, group: bool) -> None:

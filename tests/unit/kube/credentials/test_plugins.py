@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -102,6 +105,46 @@ async def test_failing_plugins(
 async def test_plugin_that_must_ask_needs_a_terminal(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="standard input is not a terminal"):
         await plugin(tmp_path / "plugin", "answer(token='t')", interactive_mode="Always").run()
+
+
+ON_THE_LOOP_OF_THE_PROGRAMS = """
+from moorage.kube.credentials import CredentialsError
+from moorage.kube.credentials.plugin import Plugin
+from moorage.ops import aio
+
+async def main():
+    for command in ("no-such-plugin-here", *sys.argv[2:], sys.argv[1]):
+        try:
+            credential = await Plugin("here", command, V1, time_limit=0.2).run()
+        except CredentialsError:
+            print("no credential", flush=True)
+        else:
+            print(credential.token, flush=True)
+
+sys.exit(aio.run(main, known=()))
+"""
+
+
+def test_whatever_a_plugin_does_the_next_run_has_a_pipe_of_its_own(tmp_path: Path) -> None:
+    """Once uvloop closed the pipe of the run before a second time, when the new pipe had its number, and aborted."""
+    hangs = script(tmp_path / "hangs", "time.sleep(600)")
+    talks = script(tmp_path / "talks", "print('x' * (2 << 20))")
+    works = script(tmp_path / "works", "answer(token='t')")
+    code = f"import sys\nV1 = {V1!r}\n{ON_THE_LOOP_OF_THE_PROGRAMS}"
+    plugins = (works, hangs, "no-such-plugin-here", talks, works, "no-such-plugin-here")
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, plugins)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.split("\n")) == (0, [*["no credential"] * 4, "t", "no credential", "t", ""]), ran
+
+
+async def test_too_many_open_files_are_the_reason_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", refuse)
+    with pytest.raises(CredentialsError, match=r"cannot be started: Too many open files\. Raise the limit"):
+        await plugin(tmp_path / "plugin", "answer(token='t')").run()
 
 
 HANGS = """
