@@ -64,6 +64,9 @@ class WatchedFile:
         except OSError as error:
             self._fail(error)
             return
+        except ValueError:
+            self._fail(OSError("the path holds a null character"))
+            return
         self._content, self._identity, self._read_at = content, identity, moment
         self._complained = False
 

@@ -192,8 +192,8 @@ def _parse(path: Path, text: bytes) -> _File:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise CredentialsError(f"kubeconfig {path}: not YAML{where}. Correct it, or write it anew") from None
-    except ValueError:
-        raise CredentialsError(f"kubeconfig {path}: not text. Correct it, or write it anew") from None
+    except (ValueError, LookupError, AttributeError, RecursionError):  # PyYAML's, for a value that is not of its type
+        raise CredentialsError(f"kubeconfig {path}: not YAML that can be read. Correct it, or write it anew") from None
     try:
         return msgspec.convert({} if document is None else document, type=_File)
     except msgspec.ValidationError as error:  # msgspec names types and the field's path, no values
