@@ -93,6 +93,7 @@ class Connector:
         self._timeout = timeout
         self._where = f"{server.host}:{server.port}"
         self._proxy_name = f"proxy {proxy.host}:{proxy.port}{source and f' ({source})'}" if proxy is not None else ""
+        self._by = f" through {self._proxy_name}" if self._proxy_name else ""
 
     async def open(
         self, made: Callable[[], P], tls: ssl.SSLContext | None, server_name: str
@@ -120,9 +121,11 @@ class Connector:
                     return await self._to_proxy(self._proxy, made, tls)
                 return await self._through(self._proxy, made, tls, server_name)
         except TimeoutError as error:
-            raise NotConnected(f"no connection to {self._where} within {self._timeout:g} s") from error
+            raise NotConnected(f"no connection to {self._where}{self._by} within {self._timeout:g} s") from error
         except OSError as error:
-            raise NotConnected(f"no connection to {self._where}: {_why(error)}") from error
+            why = _why(error)
+            by = self._by if self._proxy_name not in why else ""
+            raise NotConnected(f"no connection to {self._where}{by}: {why}") from error
 
     async def _direct(
         self, endpoint: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
@@ -229,6 +232,7 @@ class _Tunnel(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = ResponseParser(no_body=True)
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._done.add_done_callback(_retrieve)  # nobody waits if TLS to the proxy fails
 
     async def connect(self, server: Endpoint, proxy: Endpoint, name: str) -> None:
         """Ask the proxy to open a tunnel to the server.
@@ -270,3 +274,9 @@ class _Tunnel(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self._done.done():
             self._done.set_exception(connection_error(error, "the proxy"))
+
+
+def _retrieve(done: asyncio.Future[int]) -> None:
+    """Retrieve an exception, so that asyncio does not log it."""
+    if not done.cancelled():
+        done.exception()

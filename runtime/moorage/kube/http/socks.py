@@ -6,6 +6,8 @@ import asyncio
 import socket
 
 SCHEMES = ("socks5", "socks5h")
+MAX_LOGIN = 255
+"""Bytes of a user and of a password (RFC 1929)."""
 
 
 async def connect(proxy: tuple[str, int], login: tuple[str, str], server: tuple[str, int]) -> socket.socket:
@@ -32,3 +34,7 @@ async def connect(proxy: tuple[str, int], login: tuple[str, str], server: tuple[
     except ProxyError as error:
         hint = "" if user else ". Give user and password in the proxy's URL, if it wants them"
         raise OSError(f"{error}{hint if error.error_code is None else ''}") from error
+    except ValueError as error:  # raised by python-socks for bytes that no answer has, and for a long user or password
+        long = max(len(part.encode()) for part in login) > MAX_LOGIN
+        what = f"user and password may have {MAX_LOGIN} bytes each" if long else "its answer is not valid SOCKS"
+        raise OSError(what) from error

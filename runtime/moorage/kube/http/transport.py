@@ -247,6 +247,7 @@ class Transport:
                 stream = await self._open(request, limits)
             head = stream.head
             if head.status >= 300:
+                stream.expect_within(limits.head)  # a watch may be silent, a refusal may not
                 body = await stream.read()
                 raise self._refusal(refusals.from_response(head.status, head.headers, body, request=f"GET {path}"))
             yield Content(_media_type(head.headers), stream)

@@ -22,8 +22,9 @@ def _resolved(name: str) -> str:
 class Proxy:
     """A proxy on loopback that connects (CONNECT) or forwards requests, and records them."""
 
-    def __init__(self, refusal: bytes = b"") -> None:
+    def __init__(self, refusal: bytes = b"", *, hangs: bool = False) -> None:
         self.refusal = refusal
+        self.hangs = hangs
         self.asked: list[str] = []
         self.port = 0
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -37,9 +38,11 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head.decode())
-        if self.refusal:
+        if self.refusal or self.hangs:
             writer.write(self.refusal)
             await writer.drain()
+            if self.hangs:
+                await reader.read()
             writer.close()
             await writer.wait_closed()
             return
@@ -70,8 +73,10 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @asynccontextmanager
-async def proxying(refusal: bytes = b"", tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
-    proxy = Proxy(refusal)
+async def proxying(
+    refusal: bytes = b"", tls: ssl.SSLContext | None = None, *, hangs: bool = False
+) -> AsyncIterator[Proxy]:
+    proxy = Proxy(refusal, hangs=hangs)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
@@ -89,11 +94,13 @@ class Socks:
     Attributes:
         login: the user and password that it wants, as user:password; empty: it wants none.
         reply: its answer to the request; 0 connects.
+        bound: the address in its answer.
         garbage: what it says instead of anything.
     """
 
     login: str = ""
     reply: int = 0
+    bound: bytes = b"\x01\0\0\0\0\0\0"
     garbage: bytes | None = None
     port: int = 0
     asked: list[str] = field(default_factory=list)
@@ -121,7 +128,7 @@ class Socks:
             host = ".".join(map(str, await reader.readexactly(4)))
         port = int.from_bytes(await reader.readexactly(2), "big")
         self.asked.append(f"{host}:{port}")
-        writer.write(bytes([5, self.reply, 0, 1, 0, 0, 0, 0, 0, 0]))
+        writer.write(bytes([5, self.reply, 0]) + self.bound)
         if self.reply:
             await reader.read()
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import ssl
 import tempfile
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from moorage.kube import errors
 from moorage.kube.credentials import load
+from moorage.kube.http import transport as transport_module
 from moorage.kube.http.connector import Endpoint
 from moorage.kube.http.stream import StreamLimits
 from moorage.kube.http.transport import Transport
@@ -127,6 +129,23 @@ async def test_a_proxy_that_does_not_connect_us_is_quoted(write: Write, pki: Pki
                     pass
 
 
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_falls_silent_is_named(
+    write: Write, pki: Pki, said: bytes, scheme: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", 0.05)
+    async with proxying(said, hangs=True) as proxy:
+        cluster = lab(1, pki) | {"proxy-url": f"{scheme}://me:p@127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            words = rf"through proxy 127.0.0.1:{proxy.port} \(proxy-url of the kubeconfig\) within"
+            with pytest.raises(errors.Unreachable, match=words) as caught:
+                await transport.request("GET", "/version")
+    assert "p@" not in str(caught.value)
+    gc.collect()
+    assert not caplog.records, "nor does asyncio log an exception that nobody has asked for"
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
 async def test_a_proxy_that_is_not_there_is_named_with_its_source(
     write: Write, pki: Pki, variable: str, monkeypatch: pytest.MonkeyPatch
@@ -189,6 +208,7 @@ async def test_plain_http_through_a_socks_proxy(write: Write) -> None:
         (Socks(reply=5), "Connection refused by destination host$"),
         (Socks(garbage=b"HTTP/1.1 400 Bad\r\n\r\n"), "SOCKS version"),
         (Socks(garbage=b""), "proxy 127.0.0.1:"),
+        (Socks(bound=b"\x03\x01\xff\0\0"), "its answer is not valid SOCKS$"),
     ],
 )
 async def test_a_socks_proxy_that_does_not_connect_us_is_quoted(
@@ -201,6 +221,14 @@ async def test_a_socks_proxy_that_does_not_connect_us_is_quoted(
                 await transport.request("GET", "/version")
             named = f"proxy 127.0.0.1:{proxy.port} (proxy-url of the kubeconfig): "
             assert f"no connection to 127.0.0.1:1: {named}" in str(caught.value)
+
+
+async def test_a_login_that_no_socks_proxy_takes_is_said_to_be_too_long(write: Write, pki: Pki) -> None:
+    async with socks(Socks(login="me:p")) as proxy:
+        cluster = lab(1, pki) | {"proxy-url": f"socks5://me:{'p' * 256}@127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            with pytest.raises(errors.Unreachable, match=r"user and password may have 255 bytes each$"):
+                await transport.request("GET", "/version")
 
 
 async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) -> None:

@@ -28,6 +28,7 @@ from tests.unit.kube.hostile import (
 )
 
 PATH = "/api/v1/namespaces/ns/pods/a"
+HANG_GUARD = 20.0
 
 
 def targets(server: HostileServer) -> list[str]:
@@ -274,4 +275,19 @@ async def test_a_refusal_that_never_ends_is_not_read_to_its_end(monkeypatch: pyt
         server.fault("watch", refuse(500, {"message": "x" * 101}))
         with pytest.raises(errors.ConnectionLost, match="larger than"):
             async with t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(30.0)):
+                pass
+
+
+async def test_a_watch_may_be_silent_and_a_refusal_may_not() -> None:
+    async def half(exchange: Exchange) -> None:
+        await exchange.head(503, "Content-Length: 1000")
+        await never(exchange)
+
+    async with hostile() as server, transport(server) as t:
+        server.fault("watch", half)
+        with pytest.raises(errors.Silent):
+            async with (
+                asyncio.timeout(HANG_GUARD),
+                t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(3600.0, head=0.1)),
+            ):
                 pass
