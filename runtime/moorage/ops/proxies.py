@@ -43,6 +43,15 @@ class Proxy:
         """Its host and port, without user and password."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
+    @property
+    def explicit(self) -> str:
+        """The URL of an HTTP proxy with its port and, after a user, a colon: gRPC takes 443 and "user" without them."""
+        parts = urlsplit(self.url)
+        user, at, place = parts.netloc.rpartition("@")
+        colon = ":" if at and ":" not in user else ""
+        port = f":{_PORTS[parts.scheme]}" if parts.port is None else ""
+        return f"{parts.scheme}://{user}{colon}{at}{place.removesuffix(':')}{port}"
+
 
 def find(
     host: str,

@@ -110,6 +110,21 @@ def test_a_proxy_without_a_scheme_is_an_http_proxy() -> None:
     assert "s3cret" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("url", "explicit"),
+    [
+        ("http://h", "http://h:80"),
+        ("http://h:/", "http://h:80"),
+        ("HTTP://h:3128/x?y", "http://h:3128"),
+        ("http://[fd00::1]", "http://[fd00::1]:80"),
+        ("http://me@h", "http://me:@h:80"),
+        ("http://me:p%20s@[fd00::1]:1", "http://me:p%20s@[fd00::1]:1"),
+    ],
+)
+def test_what_others_would_fill_in_is_in_the_url_that_they_get(url: str, explicit: str) -> None:
+    assert Proxy(url, "").explicit == explicit
+
+
 HOSTS = ["", "a..b", ".", "a" * 64 + ".example", "a b", "-a", "ä" * 70, "[::1", "h:port", "h:99999", "h:0", "a/../b"]
 
 

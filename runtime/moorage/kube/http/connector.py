@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
@@ -61,15 +61,16 @@ class Endpoint:
         suffix = "" if parts.port is None else f":{parts.port}"
         credentials = ""
         if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            credentials = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            pair = b"%b:%b" % (unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or ""))
+            credentials = f"Basic {base64.b64encode(pair).decode()}"
         port = parts.port or _PORTS[parts.scheme]
         return cls(parts.scheme, host, port, shown + suffix, parts.path.rstrip("/"), credentials)
 
     @property
     def login(self) -> tuple[str, str]:
         """User and password of the URL; both empty when it has none."""
-        user, _, password = base64.b64decode(self.credentials.removeprefix("Basic ")).decode().partition(":")
+        pair = base64.b64decode(self.credentials.removeprefix("Basic "))
+        user, _, password = pair.decode(errors="replace").partition(":")
         return user, password
 
     @property

@@ -7,7 +7,7 @@ import socket
 
 SCHEMES = ("socks5", "socks5h")
 MAX_LOGIN = 255
-"""Bytes of a user and of a password (RFC 1929)."""
+"""Characters of a user and of a password (RFC 1929). python-socks takes ASCII only."""
 
 
 async def connect(proxy: tuple[str, int], login: tuple[str, str], server: tuple[str, int]) -> socket.socket:
@@ -34,7 +34,9 @@ async def connect(proxy: tuple[str, int], login: tuple[str, str], server: tuple[
     except ProxyError as error:
         hint = "" if user else ". Give user and password in the proxy's URL, if it wants them"
         raise OSError(f"{error}{hint if error.error_code is None else ''}") from error
-    except ValueError as error:  # raised by python-socks for bytes that no answer has, and for a long user or password
-        long = max(len(part.encode()) for part in login) > MAX_LOGIN
-        what = f"user and password may have {MAX_LOGIN} bytes each" if long else "its answer is not valid SOCKS"
+    except ValueError as error:  # of python-socks
+        fits = all(part.isascii() and len(part) <= MAX_LOGIN for part in login)
+        what = (
+            "its answer is not valid SOCKS" if fits else f"user and password may have {MAX_LOGIN} ASCII characters each"
+        )
         raise OSError(what) from error

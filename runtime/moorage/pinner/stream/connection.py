@@ -67,7 +67,7 @@ class Connection:
     def __init__(self, endpoint: PlannerEndpoint, shown: Credentials) -> None:
         target = f"dns:///{endpoint.address}"
         self._proxy = proxy_for(endpoint.address)
-        options = rpc.client_options(proxy=self._proxy.url if self._proxy is not None else "")
+        options = rpc.client_options(proxy=self._proxy.explicit if self._proxy is not None else "")
         metadata = ((rpc.API_KEY, f"Bearer {shown.key.reveal()}"),) if shown.key is not None else ()
         if endpoint.plaintext:
             self._channel = grpc.aio.insecure_channel(target, options=options)
@@ -104,7 +104,7 @@ class Connection:
                 code, details = await self._call.code(), await self._call.details()
                 raise _broken(code, details or "", self._proxy)
         except TimeoutError:
-            raise StreamBroken(Cause.SILENT, f"the planner said nothing for {seconds:g} s") from None
+            raise StreamBroken(Cause.SILENT, f"the planner said nothing for {seconds:g} s{_by(self._proxy)}") from None
         except grpc.aio.AioRpcError as error:
             _still_wanted()
             raise _broken(error.code(), error.details() or "", self._proxy) from None
@@ -199,9 +199,14 @@ def _broken(code: grpc.StatusCode, details: str, proxy: proxies.Proxy | None) ->
         elif proxy is not None and (status := _PROXY_STATUS.search(details)) is not None:
             return StreamBroken(Cause.PROXY, refused_by(proxy, int(status[1])))
     text = f"{code.name}: {details[:500]}" if details else code.name
-    if proxy is not None and cause is Cause.UNREACHABLE:
-        text += f" (through proxy {proxy.where}, {proxy.source})"
+    if cause is Cause.UNREACHABLE:
+        text += _by(proxy)
     return StreamBroken(cause, text)
+
+
+def _by(proxy: proxies.Proxy | None) -> str:
+    """The proxy, at the end of a sentence."""
+    return f" (through proxy {proxy.where}, {proxy.source})" if proxy is not None else ""
 
 
 def refused_by(proxy: proxies.Proxy, status: int) -> str:

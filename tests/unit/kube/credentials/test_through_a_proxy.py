@@ -7,6 +7,7 @@ import gc
 import json
 import ssl
 import tempfile
+from base64 import b64encode
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -223,11 +224,14 @@ async def test_a_socks_proxy_that_does_not_connect_us_is_quoted(
             assert f"no connection to 127.0.0.1:1: {named}" in str(caught.value)
 
 
-async def test_a_login_that_no_socks_proxy_takes_is_said_to_be_too_long(write: Write, pki: Pki) -> None:
+@pytest.mark.parametrize("password", ["p" * 256, "%C3%A9", "%E9"])
+async def test_a_login_that_cannot_be_sent_by_socks_is_said_to_be_the_reason(
+    write: Write, pki: Pki, password: str
+) -> None:
     async with socks(Socks(login="me:p")) as proxy:
-        cluster = lab(1, pki) | {"proxy-url": f"socks5://me:{'p' * 256}@127.0.0.1:{proxy.port}"}
+        cluster = lab(1, pki) | {"proxy-url": f"socks5://me:{password}@127.0.0.1:{proxy.port}"}
         async with Transport(load(write({}, cluster))) as transport:
-            with pytest.raises(errors.Unreachable, match=r"user and password may have 255 bytes each$"):
+            with pytest.raises(errors.Unreachable, match=r"user and password may have 255 ASCII characters each$"):
                 await transport.request("GET", "/version")
 
 
@@ -249,6 +253,7 @@ async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) 
         ("https://H.Example.:1", ("https", "h.example", 1, "h.example:1", "", "")),
         ("https://b\u00fccher.example", ("https", "b\u00fccher.example", 443, "xn--bcher-kva.example", "", "")),
         ("http://me:p%20ss@h:1", ("http", "h", 1, "h:1", "", USER)),
+        ("http://me:%E9@h:1", ("http", "h", 1, "h:1", "", f"Basic {b64encode(b'me:' + bytes([0xE9])).decode()}")),
     ],
 )
 def test_places(url: str, place: tuple[Any, ...]) -> None:
