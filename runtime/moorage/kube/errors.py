@@ -99,7 +99,7 @@ class ApiError(KubeError):
         self.status = status
         self.request = request
         self.retry_after = retry_after
-        super().__init__(f"{request}: {code} {status.reason}: {status.message}")
+        super().__init__(f"{request}: {code} {status.reason or 'no reason'}: {status.message or 'no message'}")
 
     @property
     def causes(self) -> tuple[StatusCause, ...]:

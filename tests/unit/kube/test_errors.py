@@ -201,6 +201,19 @@ def test_a_proxys_page_is_quoted_briefly() -> None:
     assert "no message" in str(refusal(502, b""))
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{}", "502 HTTP 502: {}"),
+        (b'{"error": "upstream is away"}', '502 HTTP 502: {"error": "upstream is away"}'),
+        (b'{"message": "upstream is away"}', "502 no reason: upstream is away"),
+        (b'{"reason": "Away"}', "502 Away: no message"),
+    ],
+)
+def test_no_json_makes_a_refusal_without_words(body: bytes, words: str) -> None:
+    assert str(refusal(502, body)) == f"GET /x: {words}"
+
+
 @settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300) | st.sampled_from([b"[" * 100_000, b'{"message":"\xff"}', b'{"details":7}', b"null"]))
 def test_no_body_is_too_strange(body: bytes) -> None:

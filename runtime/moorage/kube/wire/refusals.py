@@ -16,16 +16,18 @@ _status = msgspec.json.Decoder(Status)
 def decode_status(body: bytes, code: int) -> Status:
     """Decode the body of a refusal, JSON or protobuf. The headers are ignored.
 
-    If the body is not a Status (a proxy's page), its first 200 characters become the message.
+    If the body is not a Status (a proxy's page or JSON), its first 200 characters become the message.
     """
     try:
         if body.startswith(envelope.MAGIC):
             return envelope.read_status(body, Status)
         status = lenient.decode(body, _status)
     except (*UNREADABLE, *messages.UNREADABLE):
-        text = body[:200].decode("utf-8", "replace").strip()
-        return Status(message=text or "no message", reason=f"HTTP {code}", code=code)
-    return status
+        status = Status()
+    if status.message or status.reason:
+        return status
+    text = body[:200].decode("utf-8", "replace").strip()
+    return Status(message=text or "no message", reason=f"HTTP {code}", code=code, details=status.details)
 
 
 def from_response(code: int, headers: Mapping[str, str], body: bytes, *, request: str) -> ApiError:
