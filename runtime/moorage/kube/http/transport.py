@@ -175,6 +175,7 @@ class Transport:
 
         Raises:
             ApiError: the server refused the request; the subclass gives the reason.
+            Undecodable: the body is compressed.
             ConnectionLost: no complete response arrived.
         """
         return await self._respond(_Request("GET", path, query, None, JSON, accept), timeout)
@@ -187,6 +188,8 @@ class Transport:
         if response.status >= 300:
             line = f"{request.method} {request.path}"
             raise self._refusal(refusals.from_response(response.status, response.headers, response.body, request=line))
+        if request.method == "GET":  # what a write answers may be ignored, and the write is done
+            _check_coding(request, response.headers)
         return Content(_media_type(response.headers), response.body)
 
     async def _exchange(self, request: _Request, timeout: float) -> Response:
@@ -237,6 +240,7 @@ class Transport:
 
         Raises:
             ApiError: the server refused to open it.
+            Undecodable: the body is compressed.
             ConnectionLost: it could not be opened, or it broke; Silent when it is treated as dead.
         """
         request = _Request("GET", path, query, None, JSON, accept)
@@ -250,6 +254,7 @@ class Transport:
                 stream.expect_within(limits.head)  # a watch may be silent, a refusal may not
                 body = await stream.read()
                 raise self._refusal(refusals.from_response(head.status, head.headers, body, request=f"GET {path}"))
+            _check_coding(request, head.headers)
             yield Content(_media_type(head.headers), stream)
         except TimeoutError as error:
             self._distrust()
@@ -312,6 +317,16 @@ def _query(pairs: tuple[tuple[str, str], ...]) -> str:
 
 def _media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_coding(request: _Request, headers: Mapping[str, str]) -> None:
+    """Raise Undecodable for a compressed body, which no decoder could explain."""
+    coding = headers.get("content-encoding", "identity").lower()
+    if coding not in ("", "identity"):
+        raise errors.Undecodable(
+            f"{request.method} {request.path}: the answer is compressed ({coding[:20]}), and we accept no compression. "
+            "A proxy in between must pass it on as it is"
+        )
 
 
 def _lost(error: OSError) -> type[errors.ConnectionLost]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
 
 import pytest
 
@@ -291,3 +292,20 @@ async def test_a_watch_may_be_silent_and_a_refusal_may_not() -> None:
                 t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(3600.0, head=0.1)),
             ):
                 pass
+
+
+async def test_an_answer_that_was_compressed_on_the_way_is_called_so() -> None:
+    async def compressed(exchange: Exchange) -> None:
+        await exchange.answer(200, gzip.compress(b"{}"), "Content-Encoding: GZip")
+
+    words = r"the answer is compressed \(gzip\), and we accept no compression"
+    async with hostile() as server, transport(server) as t:
+        server.always("GET", compressed)
+        server.always("PUT", compressed)
+        server.always("watch", compressed)
+        with pytest.raises(errors.Undecodable, match=words):
+            await t.request("GET", PATH)
+        with pytest.raises(errors.Undecodable, match=words):
+            async with t.stream("/api/v1/pods", query={"watch": "true"}, limits=StreamLimits(30.0)):
+                pass
+        assert await t.request("PUT", PATH, body=b"{}"), "the write is done"
