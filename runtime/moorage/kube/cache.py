@@ -40,7 +40,11 @@ Index = Callable[[T], Iterable[str]]
 
 STEADY_AFTER = 1.0
 """Seconds that a watch must last to count as a success, so that a server which ends each watch at once is not polled in
-a tight loop. A watch that lasted longer is resumed at once, however it ended: networks cut quiet connections."""
+a tight loop. A watch that lasted longer is resumed at once if its connection ends: networks cut quiet connections."""
+
+LASTED = 30.0
+"""Seconds after which a watch is resumed at once if it ends with an error event or garbage. Most such ends cost a
+list."""
 
 MAX_RETRY_AFTER = 60.0
 """Longest Retry-After that is respected, in seconds: a maintenance page may name a day, and an outdated cache does more
@@ -345,10 +349,9 @@ class WatchCache(Generic[T]):
                 async for kind, item in events:
                     self._apply(kind, item)
                     await self._turns.give()  # thousands may have come at once
-                    if self._backoff.failures and self._monotonic() - opened >= STEADY_AFTER:
-                        self._backoff.reset()
-        except errors.ConnectionLost:
-            if opened is not None and self._monotonic() - opened >= STEADY_AFTER:
+        except errors.KubeError as error:
+            success = STEADY_AFTER if isinstance(error, errors.ConnectionLost) else LASTED
+            if opened is not None and self._monotonic() - opened >= success:
                 self._backoff.reset()
             raise
         finally:

@@ -95,6 +95,48 @@ def test_a_network_that_cuts_quiet_connections_is_lived_with(
     assert [record.getMessage() for record in caplog.records].count("watch interrupted, trying again") == 1
 
 
+EXPIRED = b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}\n'
+FAILED = b'{"type":"ERROR","object":{"kind":"Status","code":500,"reason":"InternalError"}}\n'
+PAGE = b"<html>504 Gateway Time-out</html>\n"
+
+
+@pytest.mark.parametrize("line", [EXPIRED, FAILED, PAGE])
+@pytest.mark.parametrize("after", [31.0, 60.0, 239.0])
+def test_a_watch_that_lasted_and_ends_with_an_error_is_resumed_at_once(
+    line: bytes, after: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = QuietServer(
+        lambda _server, connection, _seconds: later(after, connection.send, b"%x\r\n%s\r\n" % (len(line), line))
+    )
+
+    @virtual
+    async def hour() -> None:
+        await follow(server, HOUR)
+        assert server.blind <= 0.2 * server.watches, "each time the shortest delay"
+
+    hour()
+    assert warnings(caplog) == []
+    assert server.lists <= server.watches
+
+
+@pytest.mark.parametrize("line", [EXPIRED, FAILED, PAGE])
+@pytest.mark.parametrize("marked", [False, True])
+def test_one_that_ends_with_an_error_soon_is_not_asked_for_again_and_again(line: bytes, marked: bool) -> None:
+    def behave(server: QuietServer, connection: Connection, _seconds: float) -> None:
+        if marked:
+            later(1.5, bookmark, server, connection)
+        later(2.0, connection.send, b"%x\r\n%s\r\n" % (len(line), line))
+
+    server = QuietServer(behave)
+
+    @virtual
+    async def hour() -> None:
+        await follow(server, HOUR)
+
+    hour()
+    assert server.watches < HOUR / 10, "the delays grow"
+
+
 @pytest.mark.parametrize(("behave", "bound"), [(hangs, BOUND), (marks_once, 60.0 + LIMITS.silence)])
 def test_what_only_looks_alive_is_found_within_a_bound(
     behave: Behaviour, bound: float, caplog: pytest.LogCaptureFixture

@@ -236,10 +236,9 @@ async def test_a_watch_that_stayed_open_makes_the_next_failure_the_first(monkeyp
             await f.watching()
             assert f.backoff.failures == 3
             monkeypatch.setattr(cache_module, "STEADY_AFTER", 0.0)
-            server.store.put("a")
-            server.changed()
-            await f.watching()
-            assert f.backoff.failures == 0
+            server.watches[0].reset()
+            await eventually(lambda: len(f.backoff.drawn) == 4)
+            assert f.backoff.drawn == [0, 1, 2, 0]
 
 
 class Pauses:
