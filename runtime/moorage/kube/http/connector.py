@@ -57,7 +57,9 @@ class Endpoint:
         """Parse an absolute, validated URL."""
         parts = urlsplit(url)
         host = (parts.hostname or "").removesuffix(".")
-        shown = f"[{host}]" if ":" in host else host_name(host)
+        if ":" in host:
+            host = host.replace("%25", "%", 1)  # the zone of a link-local address, as a URL has it (RFC 6874)
+        shown = f"[{host.partition('%')[0]}]" if ":" in host else host_name(host)
         suffix = "" if parts.port is None else f":{parts.port}"
         credentials = ""
         if parts.username is not None:

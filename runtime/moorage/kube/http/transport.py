@@ -215,7 +215,7 @@ class Transport:
             credentials = {**credentials, **self._to_proxy}
         message = request.message(self._origin, self._server, credentials)
         tls = authenticator.ssl_context() if self._server.scheme == "https" else None
-        return message, tls, self.access.tls_server_name or self._server.host
+        return message, tls, self.access.tls_server_name or self._server.host.partition("%")[0]
 
     def _observe(self, request: _Request, status: int, headers: Mapping[str, str], sent: float) -> None:
         self.clock.observe(headers.get("date"), sent, time.monotonic())

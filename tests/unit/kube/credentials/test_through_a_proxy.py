@@ -250,6 +250,8 @@ async def test_a_socks_proxy_that_is_not_there_is_named(write: Write, pki: Pki) 
         ("https://h", ("https", "h", 443, "h", "", "")),
         ("http://h:8080/a/b%2Fc/", ("http", "h", 8080, "h:8080", "/a/b%2Fc", "")),
         ("https://[fd00::1]:6443", ("https", "fd00::1", 6443, "[fd00::1]:6443", "", "")),
+        ("https://[fe80::1%25eth0]:6443", ("https", "fe80::1%eth0", 6443, "[fe80::1]:6443", "", "")),
+        ("https://[fe80::1%eth0]", ("https", "fe80::1%eth0", 443, "[fe80::1]", "", "")),
         ("https://H.Example.:1", ("https", "h.example", 1, "h.example:1", "", "")),
         ("https://b\u00fccher.example", ("https", "b\u00fccher.example", 443, "xn--bcher-kva.example", "", "")),
         ("http://me:p%20ss@h:1", ("http", "h", 1, "h:1", "", USER)),
