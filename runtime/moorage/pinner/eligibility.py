@@ -13,7 +13,6 @@ from moorage.objects import Node, Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Fit, Reason, Verdict, gangs
 
-from .names import NOT_READY, UNREACHABLE
 from .refusal import Nominable, Refusal, Wait
 
 RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController"), ("apps/v1", "StatefulSet")))
@@ -105,24 +104,22 @@ def refuse_node(node: Node | None) -> Refusal | None:
     return Refusal(ReasonCode.NODE_TERMINATING, f"node {node.metadata.name} is being deleted{by}")
 
 
-def refuse_impatient(pod: Pod, node: Node | None) -> Refusal | None:
-    """Why a pod is not put on a node as long as that is not Ready, or None.
+def refuse_impatient(pod: Pod, node: Node | None, taints: Iterable[Taint]) -> Refusal | None:
+    """Why a pod is not put on a node as long as that is starting, or None.
 
     Kubernetes gives every pod five minutes (DefaultTolerationSeconds). One that asks for much less is removed while the
     machine is still starting (pkg/controller/tainteviction), and so would be the next.
 
     Args:
         pod: the pod.
-        node: the Node; None while there is none. A placeholder is neither Ready nor not.
+        node: the Node; None while there is none.
+        taints: what removes pods there as long as it starts (``starting.removing_taints``).
     """
-    if node is None or node.ready or not node.has_kubelet:
-        return None
-    for key in (NOT_READY, UNREACHABLE):
-        seconds = _tolerated_for(pod, Taint(key=key, effect="NoExecute"))
-        if seconds is not None and seconds < PATIENCE:
-            text = (
-                f"node {node.metadata.name} is not Ready yet, and the pod tolerates {key} for {max(seconds, 0)} s only"
-            )
+    for taint in taints if node is not None else ():
+        seconds = _tolerated_for(pod, taint)
+        if node is not None and seconds is not None and seconds < PATIENCE:
+            state = "still has that taint" if taint in node.spec.taints else "is not Ready yet"
+            text = f"node {node.metadata.name} {state}, and the pod tolerates {taint.key} for {max(seconds, 0)} s only"
             return Refusal(ReasonCode.TAINT_WOULD_EVICT, text)
     return None
 

@@ -225,3 +225,62 @@ async def test_the_same_promise_with_another_time_to_bind_is_another_promise() -
         other = bed.planner.create("n1", **{**STARTS, "bind_when": BindWhen.IMMEDIATELY})
         await bed.answered(other)
         assert bed.planner.final(other) == "REJECTED DUPLICATE_NODE"
+
+
+REMOVES: dict[str, Any] = {"startup_taints": (Taint(key=CNI, effect="NoExecute"),), "match_labels": {"batch": "b"}}
+TOLERANT: Json = {"tolerations": [{"operator": "Exists"}]}
+
+
+def registers(bed: Bed, *, ready: bool = True) -> None:
+    """A machine brings its Node along, with our taint and its startup taint as it is."""
+    taints = ({"key": PREPARING, "effect": "NoSchedule"}, {"key": CNI, "effect": "NoExecute"})
+    body = {
+        "metadata": {"name": "own", "labels": {"batch": "b"}},
+        "spec": {"taints": list(taints)},
+        "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"}},
+    }
+    bed.api.create("nodes", body)
+    bed.people.join("own", ready=ready)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+@virtual
+async def test_a_startup_taint_that_removes_pods_is_waited_for_whatever_the_promise_says(ready: bool) -> None:
+    """They were bound, removed at once (tainteviction), and made anew until their owner was left to the scheduler."""
+    async with Bed() as bed:
+        patient, tolerant = bed.people.pods(2), bed.people.pods(1, "agent", **TOLERANT)
+        bed.planner.create_late("n1", within=300, **REMOVES)
+        waits, goes = (bed.planner.pin("n1", *pods, within=300) for pods in (patient, tolerant))
+        await bed.run(2)
+        registers(bed, ready=ready)
+        await bed.answered(goes, within=5)
+        await bed.run(30)
+        assert bed.bound("own") == {pod["metadata"]["uid"] for pod in tolerant}
+        assert PREPARING in taints(bed, "own")
+        bed.people.join("own")
+        await bed.run(10)
+        assert PREPARING in taints(bed, "own")
+        agent_comes(bed, "own")
+        await bed.answered(waits)
+        assert (bed.planner.final(waits), len(bed.bound("own"))) == (DONE, 3)
+        await bed.until(lambda: not is_open(bed))
+        assert taints(bed, "own") == []
+        assert bed.repeated() == {}
+
+
+@pytest.mark.parametrize("expected", [False, True])
+@virtual
+async def test_one_that_never_goes_is_named_at_the_deadline_and_then_the_node_is_opened(expected: bool) -> None:
+    async with Bed() as bed:
+        pods = bed.people.pods(2)
+        bed.planner.create_late("n1", within=300, **REMOVES)
+        pinned = bed.planner.expect("n1", 2, within=60) if expected else bed.planner.pin("n1", *pods, within=60)
+        await bed.run(2)
+        registers(bed)
+        await bed.run(50)
+        assert PREPARING in taints(bed, "own")
+        await bed.run(20)
+        assert bed.planner.final(pinned) == (DONE if expected else "FAILED TAINT_WOULD_EVICT")
+        assert bed.bound("own") == set()
+        assert (taints(bed, "own"), is_open(bed)) == ([CNI], False)
+        assert bed.repeated() == {}

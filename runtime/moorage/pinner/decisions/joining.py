@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from moorage.objects import Node
 from moorage.protocol import ReasonCode
-from moorage.reservations import moment, rules
+from moorage.reservations import Pin, moment, rules
 
 from .. import eligibility
 from ..names import PREPARING, preparing
@@ -16,6 +16,7 @@ from ..providers import Profile
 from ..refusal import Refusal
 from . import adoption, edits, ending, kubelet, nominations, pins
 from .observation import Observation, PinState, Room
+from .starting import removing_waits_for
 from .steps import Decision, DeletePod, PatchNode, Step
 
 _OPEN = Refusal(
@@ -44,7 +45,7 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
     if overdue:
         return _never_ready(o, node, found, sweeps)
-    starting = o.binding_waits_for if o.guarded and _keeps_room(o, found) else None
+    starting = _kept_closed_for(o, found, left)
     if not node.ready or binds or starting is not None:
         message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
         if going is not None:
@@ -63,10 +64,17 @@ def decide(o: Observation, node: Node, room: Room) -> Decision:
     return _adopted(o, node, found, sweeps, wake)
 
 
-def _keeps_room(o: Observation, found: Mapping[str, PinState]) -> bool:
-    """Whether a pod is still to be bound, of a pin or of a slot: until then the scheduler is kept away."""
-    pending = any(state.outcome is None for state in found.values())
-    return pending or rules.expecting(o.spec, o.now, o.pods)
+def _kept_closed_for(o: Observation, found: Mapping[str, PinState], left: Iterable[Pin]) -> Refusal | None:
+    """What the scheduler is kept away for, as long as a pod is still to be bound, of a pin or of a slot; or None.
+
+    Those that only the scheduler can place (``left``) wait for startup taints anyhow.
+    """
+    pending = {uid for uid, state in found.items() if state.outcome is None}
+    expecting = o.guarded and rules.expecting(o.spec, o.now, o.pods)
+    why = o.binding_waits_for if o.guarded and (pending or expecting) else None
+    if why is None and o.guarded and (expecting or pending - {pin.uid for pin in left}):
+        why = removing_waits_for(o.node, o.spec.promise)
+    return why
 
 
 def _completed(o: Observation, node: Node) -> tuple[PatchNode, ...]:

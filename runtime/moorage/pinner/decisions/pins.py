@@ -15,7 +15,7 @@ from .. import eligibility
 from ..names import PREPARING
 from ..promised.expected import Expectation, key_of
 from ..refusal import Nominable, Refusal, Wait
-from . import ends, kubelet, late, nominations
+from . import ends, kubelet, late, nominations, starting
 from .observation import Observation, PinState, Room
 from .steps import Bind, DeletePod
 
@@ -117,16 +117,14 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
     """
     pending = [pin for pin in o.spec.pins if found[pin.uid] is PENDING]
     waits = o.binding_waits_for
+    hasty = _impatient(o, pending) if waits is None and o.node is not None and o.node.has_kubelet else {}
+    pending.sort(key=lambda pin: pin.uid in hasty)  # the room is for those that can be bound
+    answers = room.admit([o.pinned[pin.uid] for pin in pending]) if pending else {}
     binds, left, news = [], [], {}
     for pin in pending:
-        if (why := eligibility.refuse_impatient(o.pinned[pin.uid], o.node)) is not None:
-            news[pin.uid] = PinState(None, why, awaits=why)
-    pending = [pin for pin in pending if pin.uid not in news]
-    answers = room.admit([o.pinned[pin.uid] for pin in pending]) if pending else {}
-    for pin in pending:
         match answers[pin.uid]:
-            case None if waits is not None:
-                news[pin.uid] = PinState(None, waits, awaits=waits)
+            case None if (why := waits or hasty.get(pin.uid)) is not None:
+                news[pin.uid] = PinState(None, why, awaits=why)
             case None:
                 binds.append(Bind(pin, o.pinned[pin.uid]))
             case Nominable(why):
@@ -137,6 +135,13 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
             case refusal:
                 news[pin.uid] = _rejected(refusal)
     return Binding(tuple(binds), tuple(left), {**found, **news} if news else found)
+
+
+def _impatient(o: Observation, pending: Iterable[Pin]) -> dict[str, Refusal]:
+    """Why some pending pods are not bound as long as the machine is starting: it would remove them; by uid."""
+    taints = starting.removing_taints(o.node, o.spec.promise)
+    whys = ((pin.uid, eligibility.refuse_impatient(o.pinned[pin.uid], o.node, taints)) for pin in pending)
+    return {uid: why for uid, why in whys if why is not None} if taints else {}
 
 
 def refused(found: Mapping[str, PinState], why: Refusal, *, but: Collection[str] = ()) -> dict[str, PinState]:

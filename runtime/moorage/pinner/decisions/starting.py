@@ -7,14 +7,18 @@ counted on the node and not bound; pods with a node of their own are never unbou
 
 from __future__ import annotations
 
-from moorage.objects import Node
+from collections.abc import Iterator
+
+from moorage.objects import Node, Taint
 from moorage.protocol import ReasonCode
 from moorage.reservations import Promise
 
-from ..names import LIFECYCLE_TAINTS, PREPARING
+from ..names import LIFECYCLE_TAINTS, NOT_READY, PREPARING, UNREACHABLE
 from ..refusal import Refusal
 
 _WAITS = "pods are bound once it is Ready and its startup taints are gone"
+_NO_EXECUTE = "NoExecute"
+_NOT_READY = tuple(Taint(key=key, effect=_NO_EXECUTE) for key in (NOT_READY, UNREACHABLE))
 
 
 def taint_of_start(node: Node, promise: Promise | None) -> Refusal | None:
@@ -24,13 +28,45 @@ def taint_of_start(node: Node, promise: Promise | None) -> Refusal | None:
         node: the Node.
         promise: says which taints pass; those that Kubernetes itself sets while a node starts are among them.
     """
+    taint = next(_passing(node, promise), None)
+    return _still_has(node, taint) if taint is not None else None
+
+
+def removing_taints(node: Node | None, promise: Promise | None) -> tuple[Taint, ...]:
+    """The taints by which a machine that is still starting removes the pods that do not tolerate them (NoExecute).
+
+    The fit check lets them pass, because they go. A placeholder has none. A Node that a machine brings along has its
+    startup taints as they are, and one that is not Ready gets those of Kubernetes.
+
+    Args:
+        node: the Node; None while there is none.
+        promise: says which taints pass.
+    """
+    if node is None or not node.has_kubelet:
+        return ()
+    there = (taint for taint in _passing(node, promise) if taint.effect == _NO_EXECUTE)
+    return (*there, *(() if node.ready else _NOT_READY))
+
+
+def removing_waits_for(node: Node | None, promise: Promise | None) -> Refusal | None:
+    """What a node that is Ready is kept closed for while pods are still to come: they would be removed again; or None.
+
+    Nobody else misses the room meanwhile: what does not tolerate the taint cannot be scheduled there either.
+    """
+    taints = removing_taints(node, promise)
+    return _still_has(node, taints[0]) if node is not None and node.ready and taints else None
+
+
+def _passing(node: Node, promise: Promise | None) -> Iterator[Taint]:
+    """The taints of a node that pass; our own goes last, also where it is promised as a startup taint."""
     passing = {(taint.key, taint.value) for taint in promise.startup_taints} if promise is not None else set()
     for taint in node.spec.taints:
-        if taint.key == PREPARING:  # our own goes last, also where it is promised as a startup taint
-            continue
-        if taint.key in LIFECYCLE_TAINTS or (taint.key, taint.value) in passing:
-            return Refusal(ReasonCode.DEADLINE_PASSED, f"node {node.metadata.name} still has the taint {taint.key}")
-    return None
+        if taint.key != PREPARING and (taint.key in LIFECYCLE_TAINTS or (taint.key, taint.value) in passing):
+            yield taint
+
+
+def _still_has(node: Node, taint: Taint) -> Refusal:
+    return Refusal(ReasonCode.DEADLINE_PASSED, f"node {node.metadata.name} still has the taint {taint.key}")
 
 
 def binding_waits_for(name: str, node: Node | None, promise: Promise | None) -> Refusal | None:

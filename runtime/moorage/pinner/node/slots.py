@@ -17,7 +17,7 @@ from moorage.reservations import Pin, Slot, merging, rules
 
 from .. import eligibility, kubelet_admission
 from ..decisions import adoption, slot_reservations
-from ..decisions.starting import binding_waits_for
+from ..decisions.starting import binding_waits_for, removing_taints
 from ..names import preparing
 from ..refusal import Nominable, Refusal, Wait
 from ..state.cluster import ClusterState
@@ -118,7 +118,7 @@ def _refuse_promised(cluster: ClusterState, pod: Pod, name: str, node: Node | No
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
     if (going := eligibility.refuse_node(node)) is not None:
         return going
-    if (impatient := eligibility.refuse_impatient(pod, node)) is not None:
+    if (impatient := eligibility.refuse_impatient(pod, node, removing_taints(node, spec.promise))) is not None:
         return impatient
     if not (node.has_kubelet and node.ready) and rules.expired(spec, now):
         what = "was not Ready" if node.has_kubelet else "has not joined"
