@@ -168,3 +168,37 @@ async def test_a_pod_that_a_finalizer_holds_is_not_deleted_again() -> None:
         assert len(deletions(bed)) == 1
         bed.people.let_go("pods", key_of(pod))
         await bed.until(lambda: gone(bed, pod), within=5)
+
+
+@pytest.mark.parametrize("collected", [True, False])
+@virtual
+async def test_pods_of_an_earlier_machine_of_the_name_are_collected_before_a_placeholder_stands(
+    collected: bool,
+) -> None:
+    """The garbage collector leaves pods alone whose Node is there: and they would count as running."""
+    async with Bed() as bed:
+        bed.people.join("n1")
+        (old,) = bed.people.pods(1, nodeName="n1")
+        home = daemon(bed)
+        await bed.run(3)
+        assert {each["status"]["phase"] for each in (stored(bed, old), stored(bed, home))} == {"Running"}
+        bed.api.delete("nodes", "n1")
+        created, pinned = bed.planner.create("n1", within=90), bed.planner.pin("n1", *bed.people.pods(1), within=90)
+        await bed.run(40)
+        assert (bed.node("n1"), bed.planner.final(created)) == (None, "")
+        if collected:
+            bed.people.replaces_pods = False
+            bed.api.delete("pods", key_of(old), gracePeriodSeconds=0)
+        await bed.answered(created, pinned, within=60)
+        answers = [ack.sentence for each in (created, pinned) for _, ack in bed.planner.finals(each)]
+        if collected:
+            assert [bed.planner.final(each) for each in (created, pinned)] == ["APPLIED OK"] * 2
+        else:
+            assert all(f"has left {key_of(old)}: the garbage collector of pods is" in each for each in answers)
+        assert not gone(bed, home)
+        assert deletions(bed) == []
+        assert bed.repeated() == {}
+
+
+def stored(bed: Bed, pod: Json) -> Json:
+    return bed.api.read("pods", key_of(pod)) or {"status": {}}

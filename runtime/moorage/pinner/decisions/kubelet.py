@@ -25,6 +25,12 @@ def started(pod: Pod) -> bool:
     return any(s.state.running is not None or s.state.terminated is not None or s.restart_count for s in statuses)
 
 
+def untouched(pod: Pod) -> bool:
+    """Whether no kubelet has ever written to the pod's status."""
+    status = pod.status
+    return status.start_time is None and not status.container_statuses and not status.init_container_statuses
+
+
 def refused(pod: Pod) -> bool:
     """Whether a pod has failed before any container of it ran, whatever the reason."""
     if pod.status.phase != "Failed":

@@ -7,14 +7,16 @@ from datetime import datetime
 
 import msgspec
 
+from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Promise, moment, rules
+from moorage.wording import counted
 
 from ..names import PREPARING
 from ..promised.manifest import placeholder_manifest
 from ..providers import Profile
 from ..refusal import Refusal
-from . import edits, ending, late, pins
+from . import edits, ending, kubelet, late, pins
 from .observation import Observation, PinState
 from .steps import CreateNode, Decision
 
@@ -42,6 +44,8 @@ def decide(o: Observation) -> Decision:
         return Decision(state="Stopped", message=text, pins=found, wake=wake)
     if o.late:
         return _awaited(o, o.spec.promise, found, wake)
+    if (waits := _earlier_machine(o)) is not None:
+        return Decision(state="Pending", message=waits, pins=found, wake=wake, waits=waits)
     manifest = placeholder_manifest(o.name, o.reservation.metadata.uid, o.spec.promise, o.profile)
     return Decision((CreateNode(manifest),), "Pending", "the placeholder is being created", found, wake=wake)
 
@@ -60,6 +64,25 @@ def _awaited(o: Observation, promise: Promise, found: Mapping[str, PinState], wa
         return Decision((edit,) if edit else (), "Joining", f"node {meta.name} has registered", found, wake=wake)
     message = f"waiting for a Node with {late.described(promise)} and the taint {PREPARING}"
     return Decision(edits.drop_lost(o, found), "Pending", message, found, wake=wake)
+
+
+def _earlier_machine(o: Observation) -> str | None:
+    """What a placeholder waits for where pods of an earlier machine of its name are left; None when none are.
+
+    The garbage collector of pods removes them, because their Node is gone, and they are replaced elsewhere. While a
+    placeholder stood it would not (podgc/gc_controller.go, gcOrphaned), and they would count as running. Pods that
+    are at home on the node, of DaemonSets and static ones, run there again.
+    """
+    left = [pod.key for pod in o.pods if not (pod.finished or kubelet.untouched(pod) or _at_home(pod))]
+    if not left:
+        return None
+    pods = f"{left[0]} and {counted(len(left) - 1, 'more pod')}" if len(left) > 1 else left[0]
+    return f"an earlier machine of the name {o.name} has left {pods}: the garbage collector of pods is waited for"
+
+
+def _at_home(pod: Pod) -> bool:
+    owner = pod.metadata.controller()
+    return pod.is_mirror or (owner is not None and owner.kind == "DaemonSet")
 
 
 def _gone(o: Observation) -> Refusal:

@@ -201,7 +201,7 @@ def daemons_alive(pod: Pod) -> bool:
 def grace(o: Observation, pod: Pod) -> int | None:
     """The grace that a pod is deleted with: 0 only where surely no kubelet has it, else (None) its own."""
     has_kubelet = o.node is not None and o.node.has_kubelet
-    return None if has_kubelet or o.signs.text or pod.status.start_time is not None else 0
+    return None if has_kubelet or o.signs.text or not kubelet.untouched(pod) else 0
 
 
 def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
@@ -230,14 +230,8 @@ def next_overdue(o: Observation) -> datetime | None:
 def _hanging(o: Observation) -> Iterator[Pod]:
     """The pods on the node that are being deleted and that no kubelet has begun with: it would have said so."""
     for pod in o.pods:
-        if pod.metadata.deletion_timestamp is not None and not let_go(pod) and _untouched(pod):
+        if pod.metadata.deletion_timestamp is not None and not let_go(pod) and kubelet.untouched(pod):
             yield pod
-
-
-def _untouched(pod: Pod) -> bool:
-    """Whether no kubelet has ever written to the pod's status."""
-    status = pod.status
-    return status.start_time is None and not status.container_statuses and not status.init_container_statuses
 
 
 def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
