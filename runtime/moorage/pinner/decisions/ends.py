@@ -33,9 +33,10 @@ SOON = timedelta(minutes=10)
 LEFT_ALONE = timedelta(hours=1)
 """How long no pod of such an owner is pinned."""
 REPLACED = timedelta(seconds=30)
-"""Within which another pod takes the place of one that ended, as a rule at once; a StatefulSet waits until it is gone.
+"""Within which another pod takes the place of one that ended, as a rule at once; or of one that is gone.
 
-What comes later is a scale-up.
+A StatefulSet waits until then, and so does every controller in a namespace whose quota the pod still uses. What comes
+later is a scale-up.
 """
 PRECISION = timedelta(seconds=2)
 """Times in objects are whole seconds."""
@@ -59,8 +60,12 @@ class _Pin:
 
 @dataclass(slots=True)
 class _End:
-    """A pod that ended soon after its pin, and in whose place none has come yet."""
+    """A pod that ended soon after its pin, and in whose place none has come yet.
 
+    ``stays`` says that its place may be free only once it is gone.
+    """
+
+    uid: str
     name: str
     why: str
     pinned: int
@@ -68,6 +73,7 @@ class _End:
     at: datetime
     since: datetime
     until: datetime | None
+    stays: bool
 
 
 @dataclass(slots=True)
@@ -131,7 +137,7 @@ class Ends:
             self._ended(pod, pin)
         owner = self._owners.get(account(pod))
         for end in owner.waiting if owner is not None else ():
-            if end.until is None and end.name == pod.metadata.name:
+            if end.stays and end.uid == pod.metadata.uid:
                 end.until = self._now() + REPLACED
 
     def _ended(self, pod: Pod, pin: _Pin) -> None:
@@ -147,9 +153,20 @@ class Ends:
         self._order += 1
         title = f"{controller.kind} {pod.metadata.namespace}/{controller.name}"
         owner = self._owners.setdefault(account(pod), _Owner(title, tuple(owner_keys(pod))))
-        since = at - (PRECISION if pod.metadata.deletion_timestamp is not None else WATCH_LAG)
-        until = None if controller.kind == "StatefulSet" else at + REPLACED
-        owner.waiting.append(_End(pod.metadata.name, _who(pod), pin.order, self._order, at, since, until))
+        deleted, of_set = pod.metadata.deletion_timestamp is not None, controller.kind == "StatefulSet"
+        since, until = at - (PRECISION if deleted else WATCH_LAG), None if of_set else at + REPLACED
+        end = _End(
+            pod.metadata.uid,
+            pod.metadata.name,
+            _who(pod),
+            pin.order,
+            self._order,
+            at,
+            since,
+            until,
+            stays=deleted or of_set,
+        )
+        owner.waiting.append(end)
 
     def _came(self, pod: Pod) -> None:
         """A pod may have come in the place of one that ended."""
@@ -248,10 +265,14 @@ class Ends:
             return
         self._tidied = now
         for key, owner in tuple(self._owners.items()):
-            owner.waiting = [end for end in owner.waiting if end.until is None or end.until + WATCH_LAG > now]
+            owner.waiting = [end for end in owner.waiting if self._may_be_replaced(end, now)]
             counts = owner.waiting or self._capped_since(key, owner, now) or any(at > now - SOON for at in owner.times)
             if not counts:
                 del self._owners[key]
+
+    def _may_be_replaced(self, end: _End, now: datetime) -> bool:
+        """Whether a pod may still come in the place of one that ended."""
+        return end.until is None or end.until + WATCH_LAG > now or (end.stays and end.uid in self._pins)
 
 
 def account(pod: Pod) -> str:

@@ -314,6 +314,49 @@ def test_a_pod_that_is_there_does_not_take_the_place_of_one_that_ends_afterwards
     assert world.ends.refuse(world.pods[waiting], shown=True) is not None
 
 
+@pytest.mark.parametrize("kind", ["ReplicaSet", "ReplicationController", "StatefulSet"])
+@pytest.mark.parametrize("grace", [10, 45, 120])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_pod_whose_quota_must_be_free_first_counts_when_it_is_replaced_at_last(
+    busy: bool, grace: int, kind: str
+) -> None:
+    """Until it is gone no other may be created; meanwhile others end, and what is of no use is forgotten."""
+    world = World(kind)
+    name = world.create("web-0")
+    for number in range(10):
+        world.delete(name, grace)
+        world.wait(grace + 1)
+        if busy:
+            elsewhere(world, number)
+        world.drop(name)
+        world.wait(2)
+        name = world.create("web-0" if kind == "StatefulSet" else "")
+    assert len(world.pinned) - (10 if busy else 0) == LIMIT
+    assert len(world.told) == 1
+
+
+def elsewhere(world: World, number: int) -> None:
+    """A pinned pod of another owner ends."""
+    uid, world.uid = world.uid, f"uid-other-{number}"
+    world.delete(other := world.create(f"other-{number}"))
+    world.drop(other)
+    world.uid = uid
+
+
+def test_a_pod_that_comes_while_one_takes_its_time_to_go_is_a_scale_up() -> None:
+    world = World()
+    for _ in range(5):
+        name = world.create()
+        world.wait(5)
+        world.delete(name, 90)
+        world.wait(60)
+        world.create()
+        world.wait(31)
+        world.drop(name)
+        world.wait(31)
+    assert not world.refused()
+
+
 def test_pods_that_nobody_pinned_do_not_count() -> None:
     world = World()
     for _ in range(10):
