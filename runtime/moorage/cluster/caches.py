@@ -163,14 +163,15 @@ class Latest(Generic[T]):
         return known
 
     def remaining(self, cached: Iterable[T]) -> list[T]:
-        """The cached objects without those that we have deleted.
+        """The newest known state of cached objects, without those that we have deleted.
 
         Args:
             cached: the objects in the cache.
         """
         if not self._written:
             return list(cached)
-        return [each for each in cached if each.key not in self._written or self.get(each.key) is not None]
+        newest = (self.get(each.key) if each.key in self._written else each for each in cached)
+        return [each for each in newest if each is not None]
 
     def seen(self, key: str) -> bool:
         """Whether the watch has shown our last write to an object."""

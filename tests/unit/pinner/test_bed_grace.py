@@ -202,3 +202,26 @@ async def test_pods_of_an_earlier_machine_of_the_name_are_collected_before_a_pla
 
 def stored(bed: Bed, pod: Json) -> Json:
     return bed.api.read("pods", key_of(pod)) or {"status": {}}
+
+
+@virtual
+async def test_a_pod_that_has_started_unseen_outlives_the_deadline_of_its_machine() -> None:
+    """Of a machine that is not Ready by then only what never started goes, also when the watch of pods lags behind."""
+    async with Bed() as bed:
+        await placeholder(bed, within=60)
+        started, waits = bed.people.pods(2)
+        bed.planner.pin("n1", started, waits, within=60)
+        await bed.run(5)
+        bed.people.join("n1", ready=False)
+        bed.people.kubelets.clear()  # the test is the kubelet
+        await bed.run(5)
+        bed.wire.hold("pods")
+        running = [{"name": "main", "state": {"running": {}}}]
+        status = {"phase": "Running", "startTime": "2030-01-01T00:00:00Z", "containerStatuses": running}
+        bed.api.edit("pods", key_of(started), lambda found: found["status"].update(status))
+        await bed.run(70)
+        bed.wire.let_go()
+        await bed.run(10)
+        assert "deletionTimestamp" not in (bed.api.read("pods", key_of(started)) or waits)["metadata"]
+        assert gone(bed, waits) or "deletionTimestamp" in (bed.api.read("pods", key_of(waits)) or started)["metadata"]
+        assert bed.repeated() == {}

@@ -75,7 +75,7 @@ def _doomed(o: Observation, why: Refusal) -> tuple[DeletePod, ...]:
     What still hangs when its Node is gone is removed by the garbage collector for pods, which waits for that.
     """
     steps = (
-        DeletePod(pod, pins.grace(o, pod), why)
+        DeletePod(pod, pins.grace(o, pod), why, exact=True)
         for pod in pins.here(o)
         if not kubelet.started(pod) and pins.ours_to_delete(pod) and not pins.let_go(pod)
     )

@@ -133,7 +133,7 @@ def _never_ready(o: Observation, node: Node, found: Mapping[str, PinState], swee
     why = Refusal(ReasonCode.NODE_FAILED, f"node {o.name} joined, and was not Ready at its deadline")
     swept = {step.pod.metadata.uid for step in sweeps}
     deletions = tuple(
-        DeletePod(pod, None, why)
+        DeletePod(pod, None, why, exact=True)
         for pod in pins.here(o)
         if not kubelet.started(pod)
         and not pod.finished

@@ -255,7 +255,7 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
             if left.setdefault(owner.uid, o.sweep_limit) <= 0:
                 continue
             left[owner.uid] -= 1
-        swept.append(DeletePod(pod, grace(o, pod), why, sweep=True))
+        swept.append(DeletePod(pod, grace(o, pod), why, sweep=True, exact=not pod.finished))
     return tuple(swept)
 
 

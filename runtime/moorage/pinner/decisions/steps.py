@@ -63,12 +63,16 @@ class ClearNomination:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete a pod; ``grace`` 0 where no kubelet will ever confirm, None for the pod's own."""
+    """Delete a pod; ``grace`` 0 where no kubelet will ever confirm, None for the pod's own.
+
+    ``exact``, and without grace in any case: only as it was seen, because it may have started meanwhile.
+    """
 
     pod: Pod
     grace: int | None
     why: Refusal
     sweep: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

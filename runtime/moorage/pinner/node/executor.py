@@ -345,7 +345,7 @@ class Executor:
                     meta.name,
                     meta.namespace,
                     uid=meta.uid,
-                    resource_version=meta.resource_version if step.grace == 0 else "",
+                    resource_version=meta.resource_version if step.exact or step.grace == 0 else "",
                     grace_seconds=step.grace,
                 )
             )

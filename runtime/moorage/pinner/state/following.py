@@ -133,7 +133,8 @@ class Following(Readings):
         node = self.node_name(name)
         if not node:
             return ()
-        seen = self.pods.remaining(self._caches.pods.by(BY_NODE, node))
+        newest = self.pods.remaining(self._caches.pods.by(BY_NODE, node))
+        seen = [pod for pod in newest if pod.spec.node_name == node]  # one of the same name may be elsewhere
         landing = [self.pod(key) for key in self._admitted.get(node, ()) if self.claims[key].bound]
         known = {pod.key for pod in seen}
         return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
