@@ -16,6 +16,9 @@ from moorage.protocol import Promise, ReasonCode
 from ..names import HOSTNAME
 from ..refusal import Refusal
 
+_ZONES = (*COPIED_LABELS, "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region")
+"""Labels that say where a machine is, and over which pods are spread; cloud controllers set the old ones, too."""
+
 
 def refuse(promise: Promise, nodes: Callable[[], Iterable[Node]]) -> Refusal | None:
     """Why a placeholder must not stand, or None.
@@ -34,7 +37,7 @@ def _refuse_new_zone(promise: Promise, nodes: Callable[[], Iterable[Node]]) -> R
     depend on which of several promises is judged first. Where no Node has the label at all, nothing can be spread over
     it.
     """
-    for key in COPIED_LABELS if not promise.allow_new_zone else ():
+    for key in _ZONES if not promise.allow_new_zone else ():
         value = promise.labels.get(key)
         if value and _is_new(key, value, nodes()):
             text = (

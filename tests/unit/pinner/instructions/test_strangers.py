@@ -18,11 +18,13 @@ from tests.unit.pinner.instructions.test_judge import NOBODY, ROOM, held, take, 
 from tests.unit.pinner.model import NAME, reservation_of
 
 ZONE, REGION = COPIED_LABELS
+OLD_ZONE = "failure-domain.beta.kubernetes.io/zone"
 HOSTNAME = "kubernetes.io/hostname"
 
 
 def node(name: str = "real", *, kubelet: bool = True, **labels: str) -> Node:
-    named = {{"zone": ZONE, "region": REGION, "host": HOSTNAME}[key]: value for key, value in labels.items()}
+    keys = {"zone": ZONE, "region": REGION, "host": HOSTNAME, "old": OLD_ZONE}
+    named = {keys[key]: value for key, value in labels.items()}
     info = {"nodeInfo": {"kubeletVersion": "v1"}} if kubelet else {}
     return msgspec.convert({"metadata": {"name": name, "labels": named}, "status": info}, Node)
 
@@ -50,6 +52,8 @@ IN_B: dict[str, Any] = {"labels": {ZONE: "b"}}
         (promised(labels={ZONE: "a", REGION: "s"}), [node(zone="a", region="r")], True),
         (promised(labels={ZONE: "a", REGION: "r"}), [node(zone="a", region="r")], False),
         (promised(profile="late", provider_id="p", **IN_B), [node(zone="a")], False),
+        (promised(labels={ZONE: "a", OLD_ZONE: "b"}), [node(zone="a", old="a")], True),
+        (promised(labels={ZONE: "a", OLD_ZONE: "a"}), [node(zone="a")], False),
     ],
 )
 def test_a_zone_is_new_when_no_machine_has_it_and_some_machine_has_another(
