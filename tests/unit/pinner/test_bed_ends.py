@@ -289,6 +289,27 @@ async def test_a_pod_that_waits_for_ready_says_so_at_its_deadline_and_the_patien
         assert bed.repeated() == {}
 
 
+@virtual
+async def test_a_placeholder_that_was_without_a_leader_for_long_gets_no_pods_that_it_would_lose_at_once() -> None:
+    """Nobody renewed its Lease, so that it counts as unreachable: what hardly tolerates that is removed again."""
+    async with Bed() as bed:
+        await placeholder(bed, within=3000)
+        taint = {"key": UNREACHABLE, "effect": "NoExecute"}
+        bed.api.edit("nodes", "n1", lambda found: found["spec"]["taints"].append(taint))
+        await bed.run(2)
+        hasty, patient = bed.people.pods(1, **HASTY), bed.people.pods(1)
+        late, soon = bed.planner.pin("n1", *hasty, within=90), bed.planner.pin("n1", *patient, within=90)
+        await bed.answered(soon, within=5)
+        await bed.run(30)
+        assert bed.bound("n1") == {pod["metadata"]["uid"] for pod in patient}
+        bed.people.join("n1")
+        kept = [each for each in (bed.node("n1") or {})["spec"]["taints"] if each["key"] != UNREACHABLE]
+        bed.api.edit("nodes", "n1", lambda found: found["spec"].update(taints=kept))
+        await bed.answered(late)
+        assert (bed.planner.final(late), bed.planner.final(soon)) == ("APPLIED OK", "APPLIED OK")
+        assert bed.repeated() == {}
+
+
 # --- any sequence of ends, and of leaders ---
 
 DEEDS = st.lists(

@@ -117,7 +117,9 @@ def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
     """
     pending = [pin for pin in o.spec.pins if found[pin.uid] is PENDING]
     waits = o.binding_waits_for
-    hasty = _impatient(o, pending) if waits is None and o.node is not None and o.node.has_kubelet else {}
+    effects = {taint.effect for taint in o.node.spec.taints} if o.node is not None else ()
+    removes = "NoExecute" in effects or (o.node is not None and o.node.has_kubelet)
+    hasty = _impatient(o, pending) if waits is None and removes else {}
     pending.sort(key=lambda pin: pin.uid in hasty)  # the room is for those that can be bound
     answers = room.admit([o.pinned[pin.uid] for pin in pending]) if pending else {}
     binds, left, news = [], [], {}

@@ -35,17 +35,17 @@ def taint_of_start(node: Node, promise: Promise | None) -> Refusal | None:
 def removing_taints(node: Node | None, promise: Promise | None) -> tuple[Taint, ...]:
     """The taints by which a machine that is still starting removes the pods that do not tolerate them (NoExecute).
 
-    The fit check lets them pass, because they go. A placeholder has none. A Node that a machine brings along has its
-    startup taints as they are, and one that is not Ready gets those of Kubernetes.
+    The fit check lets them pass, because they go. A Node that a machine brings along has its startup taints as they
+    are, and one that is not Ready gets those of Kubernetes; so does a placeholder whose Lease nobody has renewed.
 
     Args:
         node: the Node; None while there is none.
         promise: says which taints pass.
     """
-    if node is None or not node.has_kubelet:
+    if node is None:
         return ()
     there = (taint for taint in _passing(node, promise) if taint.effect == _NO_EXECUTE)
-    return (*there, *(() if node.ready else _NOT_READY))
+    return (*there, *(_NOT_READY if node.has_kubelet and not node.ready else ()))
 
 
 def removing_waits_for(node: Node | None, promise: Promise | None) -> Refusal | None:
