@@ -7,12 +7,13 @@ import json
 import logging
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from moorage.controller.fence import Fence
 from moorage.kube import errors
 from moorage.kube.client import Client
-from moorage.objects import Node, ObjectMeta
+from moorage.objects import Node, ObjectMeta, Pod, PodSpec, PodStatus
 from moorage.pinner.commands import cleanup
 from moorage.pinner.commands.cleanup import Leftover
 from moorage.pinner.names import PLACEHOLDER_LABEL
@@ -103,3 +104,59 @@ async def test_one_that_never_holds_still_is_left() -> None:
     (placeholder,) = [each for each in cleanup.select(NODES[:1], (), ()) if each.kind == cleanup.KIND_NODE]
     with pytest.raises(errors.Conflict):
         await cleanup.remove(cast("Client", busy), placeholder)
+
+
+def bound(number: int = 1, **status: Any) -> Pod:
+    meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=f"u{number}", resource_version="7")
+    return Pod(meta, PodSpec(node_name="placeholder"), msgspec.convert(status, PodStatus))
+
+
+RUNS: dict[str, Any] = {
+    "phase": "Running",
+    "startTime": "2030-01-01T00:00:00Z",
+    "containerStatuses": [{"state": {"running": {}}}],
+}
+BEGUN: dict[str, Any] = {"phase": "Pending", "startTime": "2030-01-01T00:00:00Z"}
+CONDITION: dict[str, Any] = {"conditions": [{"type": "PodScheduled", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "removed"),
+    [
+        ({}, {}, True),
+        ({}, CONDITION, True),
+        ({}, BEGUN, False),
+        ({}, RUNS, False),
+        (BEGUN, BEGUN, True),
+        (BEGUN, RUNS, False),
+    ],
+)
+async def test_a_pod_that_a_kubelet_has_begun_with_since_it_was_found_stays(
+    found: dict[str, Any], now: dict[str, Any], removed: bool
+) -> None:
+    """A person may take his time to say yes, and a leader's watch may lag behind."""
+    asked: list[dict[str, Any]] = []
+
+    class Api:
+        async def get(self, *_: object) -> Pod:
+            return bound(**now)
+
+        async def delete(self, *_: object, **how: Any) -> None:
+            asked.append(how)
+
+    (left,) = [each for each in cleanup.select(NODES[:1], [bound(**found)], ()) if each.kind == cleanup.KIND_PODS]
+    if removed:
+        await cleanup.remove(cast("Client", Api()), left)
+    else:
+        with pytest.raises(errors.Conflict, match="its kubelet has begun with it meanwhile"):
+            await cleanup.remove(cast("Client", Api()), left)
+    assert asked == ([{"uid": "u1", "resource_version": "7", "grace_seconds": 0}] if removed else [])
+
+
+async def test_a_pod_of_the_same_name_is_another_one() -> None:
+    class Api:
+        async def get(self, *_: object) -> Pod:
+            return msgspec.structs.replace(bound(), metadata=bound(2).metadata)
+
+    (left,) = [each for each in cleanup.select(NODES[:1], [bound()], ()) if each.kind == cleanup.KIND_PODS]
+    await cleanup.remove(cast("Client", Api()), left)

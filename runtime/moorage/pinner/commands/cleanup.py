@@ -168,7 +168,7 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     if isinstance(target, Pod) and leftover.action == "clean":
         await _clean_pod(client, target)
     elif isinstance(target, Pod):
-        await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
+        await _remove_pod(client, target)
     elif isinstance(target, Node) and leftover.action == GIVE_BACK:
         await manual_rollback.give_back(client, target)
     elif isinstance(target, Node) and leftover.action == "clean":
@@ -220,6 +220,20 @@ async def _clean_node(client: Client, found: Node) -> None:
         changes = adoption.withdraw(now, None)
         version = meta.resource_version
         await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
+
+
+async def _remove_pod(client: Client, found: Pod) -> None:
+    """Delete a pod as it is at this moment, without grace: unless a kubelet has begun with it since it was found."""
+    meta = found.metadata
+    now = await client.get(resources.PODS, meta.name, meta.namespace)
+    if now.metadata.uid != meta.uid:
+        return
+    if kubelet.started(now) or (kubelet.untouched(found) and not kubelet.untouched(now)):
+        raise _changed("its kubelet has begun with it meanwhile: look again", f"delete pod {found.key}")
+    version = now.metadata.resource_version
+    await client.delete(
+        resources.PODS, meta.name, meta.namespace, uid=meta.uid, resource_version=version, grace_seconds=0
+    )
 
 
 async def _remove_placeholder(client: Client, found: Node) -> None:
