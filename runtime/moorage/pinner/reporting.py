@@ -124,7 +124,8 @@ class Reporter:
         )
 
     def pod_deleted(self, pod: Pod, node: str, why: Refusal, *, swept: bool) -> None:
-        """A pod was deleted."""
+        """A pod was deleted; that it was pinned before is told before."""
+        self.catch_up(node)
         fields = {"node": node, "pod": pod.key, "reason": why.reason.name, "why": why.text}
         logger.info("pod deleted", extra=fields)
         if swept:

@@ -63,6 +63,18 @@ async def test_a_recreate_deployment_does_not_wait_for_a_grace_of_ten_minutes() 
 
 
 @virtual
+async def test_events_say_that_a_pod_was_pinned_before_they_say_that_it_is_gone() -> None:
+    async with Bed() as bed:
+        await placeholder(bed, within=1200)
+        (pod,) = bed.people.pods(1, **PATIENT)
+        await bed.answered(bed.planner.pin("n1", pod, within=1200))
+        bed.api.delete("pods", key_of(pod))
+        await bed.run(10)
+        told = [event.reason for event in bed.events if event.about == pod["metadata"]["name"]]
+        assert told == ["Pinned", "DeletionFinished"]
+
+
+@virtual
 async def test_a_daemon_sets_pod_is_let_go_once_it_is_deleted_and_left_alone_before() -> None:
     async with Bed() as bed:
         await held(bed)
