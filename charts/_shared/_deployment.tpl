@@ -59,7 +59,7 @@ annotations:
 {{- end -}}
 
 {{- define "CHART.podSpec" -}}
-serviceAccountName: {{ include "CHART.serviceAccountName" . }}
+serviceAccountName: {{ include "CHART.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- $hostNetwork := eq (include "CHART.hostNetwork" .) "true" }}
@@ -78,11 +78,11 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- include "CHART.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 securityContext:
   {{- include "CHART.podSecurityContext" . | nindent 2 }}

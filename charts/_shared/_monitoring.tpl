@@ -20,12 +20,13 @@ false
 
 {{- define "CHART.serviceMonitor" -}}
 {{- if eq (include "CHART.monitors" (dict "root" . "key" "serviceMonitor" "kind" "ServiceMonitor")) "true" -}}
+{{- $namespace := .Values.serviceMonitor.namespace | default .Release.Namespace -}}
+{{- $name := include (ternary "CHART.fullname" "CHART.clusterName" (eq $namespace .Release.Namespace)) . -}}
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
   {{- include "CHART.metadata" (dict
-    "root" . "name" (include "CHART.fullname" .) "namespace" (.Values.serviceMonitor.namespace | default .Release.Namespace)
-    "labels" .Values.serviceMonitor.labels
+    "root" . "name" $name "namespace" $namespace "labels" .Values.serviceMonitor.labels
   ) | nindent 2 }}
 spec:
   endpoints:
@@ -46,7 +47,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
   namespaceSelector:
-    matchNames: [{{ .Release.Namespace }}]
+    matchNames: [{{ .Release.Namespace | quote }}]
   selector:
     matchLabels:
       {{- include "CHART.selectorLabels" . | nindent 6 }}

@@ -2,10 +2,11 @@
 
 {{/*
 Each chart says in CHART.naming what its users have chosen: nameOverride, fullnameOverride and serviceAccount. Which of the
-names below `global` are meant for it differs from chart to chart.
+names below `global` are meant for it differs from chart to chart. The chart's own name is its alias where a chart around it
+has it twice: so neither selects the pods of the other.
 */}}
 {{- define "CHART.name" -}}
-{{- (include "CHART.naming" . | fromYaml).nameOverride | default "CHART" | trunc 63 | trimSuffix "-" -}}
+{{- (include "CHART.naming" . | fromYaml).nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Names everything that lives in the release's namespace. */}}
@@ -56,9 +57,9 @@ The metadata of an object.
 {{- define "CHART.metadata" -}}
 {{- with .of }}{{ include "CHART.refuseForeign" (dict "of" . "object" $) }}{{ end -}}
 {{- $annotations := merge (dict) (.annotations | default dict) .root.Values.commonAnnotations .root.Values.global.commonAnnotations -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ quote . }}
 {{- end }}
 labels:
   {{- include "CHART.labels" . | nindent 2 }}

@@ -69,7 +69,7 @@ value below this one's name: the release upgraded to this chart alone would lose
 helm upgrade {{ .Release.Name }} {{ ternary "moorage" "REPOSITORY" $known }}/{{ $chart }} -n {{ .Release.Namespace }} --reset-then-reuse-values --set
 {{- end -}}
 
-{{/* What a value's name begins with in the values of the release: nothing, or this chart's name. */}}
+{{/* What a value's name begins with in the values of the release: nothing, or the charts in which it is, each by its alias. */}}
 {{- define "CHART.below" -}}
-{{- if ne .Template.BasePath "CHART/templates" }}CHART.{{ end -}}
+{{- range .Template.BasePath | trimSuffix "/templates" | splitList "/charts/" | rest }}{{ . }}.{{ end -}}
 {{- end -}}

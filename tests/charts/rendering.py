@@ -95,11 +95,11 @@ def render(
     return Rendered([each for each in yaml.load_all(text, yaml.CSafeLoader) if each])
 
 
-def notes(chart: str, values: Values | None = None, *, options: Sequence[str] = ("--dry-run=client",)) -> str:
+def notes(chart: str | Path, values: Values | None = None, *, options: Sequence[str] = ("--dry-run=client",)) -> str:
     """The output of `helm install` in one line, without its line breaks."""
     text = _helm(
         "install",
-        chart,
+        Path(chart).name,
         str(CHARTS / chart),
         "-n",
         NAMESPACE,

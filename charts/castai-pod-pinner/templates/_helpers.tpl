@@ -57,6 +57,11 @@ metrics
 {{- include "castai-pod-pinner.fullname" . | trunc 55 | trimSuffix "-" }}-webhook
 {{- end -}}
 
+{{/* Names what `helm test` makes; a Job's name is a label of its pods. */}}
+{{- define "castai-pod-pinner.checkName" -}}
+{{- include "castai-pod-pinner.fullname" . | trunc 57 | trimSuffix "-" }}-check
+{{- end -}}
+
 {{- define "castai-pod-pinner.webhookSecret" -}}
 {{- .Values.webhook.existingSecret | default (include "castai-pod-pinner.webhookName" .) -}}
 {{- end -}}

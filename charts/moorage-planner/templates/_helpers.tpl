@@ -122,7 +122,7 @@ runs, is not ready, and says so.
 {{- define "moorage-planner.volumes" -}}
 - name: plan
   configMap:
-    name: {{ include "moorage-planner.planConfigMap" . }}
+    name: {{ include "moorage-planner.planConfigMap" . | quote }}
     optional: true
     items: [{key: plan.yaml, path: plan.yaml}]
 {{- with .Values.tls.existingSecret }}

@@ -60,7 +60,7 @@ annotations:
 {{- end -}}
 
 {{- define "castai-evictor.podSpec" -}}
-serviceAccountName: {{ include "castai-evictor.serviceAccountName" . }}
+serviceAccountName: {{ include "castai-evictor.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- $hostNetwork := eq (include "castai-evictor.hostNetwork" .) "true" }}
@@ -79,11 +79,11 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- include "castai-evictor.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 securityContext:
   {{- include "castai-evictor.podSecurityContext" . | nindent 2 }}

@@ -60,7 +60,7 @@ annotations:
 {{- end -}}
 
 {{- define "castai-pod-pinner.podSpec" -}}
-serviceAccountName: {{ include "castai-pod-pinner.serviceAccountName" . }}
+serviceAccountName: {{ include "castai-pod-pinner.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- $hostNetwork := eq (include "castai-pod-pinner.hostNetwork" .) "true" }}
@@ -79,11 +79,11 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- include "castai-pod-pinner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 securityContext:
   {{- include "castai-pod-pinner.podSecurityContext" . | nindent 2 }}

@@ -21,12 +21,13 @@ false
 
 {{- define "castai-pod-pinner.serviceMonitor" -}}
 {{- if eq (include "castai-pod-pinner.monitors" (dict "root" . "key" "serviceMonitor" "kind" "ServiceMonitor")) "true" -}}
+{{- $namespace := .Values.serviceMonitor.namespace | default .Release.Namespace -}}
+{{- $name := include (ternary "castai-pod-pinner.fullname" "castai-pod-pinner.clusterName" (eq $namespace .Release.Namespace)) . -}}
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict
-    "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" (.Values.serviceMonitor.namespace | default .Release.Namespace)
-    "labels" .Values.serviceMonitor.labels
+    "root" . "name" $name "namespace" $namespace "labels" .Values.serviceMonitor.labels
   ) | nindent 2 }}
 spec:
   endpoints:
@@ -47,7 +48,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
   namespaceSelector:
-    matchNames: [{{ .Release.Namespace }}]
+    matchNames: [{{ .Release.Namespace | quote }}]
   selector:
     matchLabels:
       {{- include "castai-pod-pinner.selectorLabels" . | nindent 6 }}

@@ -3,10 +3,11 @@
 
 {{/*
 Each chart says in castai-pod-pinner.naming what its users have chosen: nameOverride, fullnameOverride and serviceAccount. Which of the
-names below `global` are meant for it differs from chart to chart.
+names below `global` are meant for it differs from chart to chart. The chart's own name is its alias where a chart around it
+has it twice: so neither selects the pods of the other.
 */}}
 {{- define "castai-pod-pinner.name" -}}
-{{- (include "castai-pod-pinner.naming" . | fromYaml).nameOverride | default "castai-pod-pinner" | trunc 63 | trimSuffix "-" -}}
+{{- (include "castai-pod-pinner.naming" . | fromYaml).nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Names everything that lives in the release's namespace. */}}
@@ -57,9 +58,9 @@ The metadata of an object.
 {{- define "castai-pod-pinner.metadata" -}}
 {{- with .of }}{{ include "castai-pod-pinner.refuseForeign" (dict "of" . "object" $) }}{{ end -}}
 {{- $annotations := merge (dict) (.annotations | default dict) .root.Values.commonAnnotations .root.Values.global.commonAnnotations -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ quote . }}
 {{- end }}
 labels:
   {{- include "castai-pod-pinner.labels" . | nindent 2 }}

@@ -60,7 +60,7 @@ annotations:
 {{- end -}}
 
 {{- define "moorage-planner.podSpec" -}}
-serviceAccountName: {{ include "moorage-planner.serviceAccountName" . }}
+serviceAccountName: {{ include "moorage-planner.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- $hostNetwork := eq (include "moorage-planner.hostNetwork" .) "true" }}
@@ -79,11 +79,11 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- include "moorage-planner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 securityContext:
   {{- include "moorage-planner.podSecurityContext" . | nindent 2 }}

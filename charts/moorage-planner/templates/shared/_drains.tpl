@@ -31,7 +31,7 @@ kind: ValidatingAdmissionPolicyBinding
 metadata:
   {{- include "moorage-planner.metadata" (dict "of" "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding" "root" .root "name" .name) | nindent 2 }}
 spec:
-  policyName: {{ .name }}
+  policyName: {{ .name | quote }}
   validationActions: [Deny]
 {{- end -}}
 

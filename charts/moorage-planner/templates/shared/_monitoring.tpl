@@ -21,12 +21,13 @@ false
 
 {{- define "moorage-planner.serviceMonitor" -}}
 {{- if eq (include "moorage-planner.monitors" (dict "root" . "key" "serviceMonitor" "kind" "ServiceMonitor")) "true" -}}
+{{- $namespace := .Values.serviceMonitor.namespace | default .Release.Namespace -}}
+{{- $name := include (ternary "moorage-planner.fullname" "moorage-planner.clusterName" (eq $namespace .Release.Namespace)) . -}}
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
   {{- include "moorage-planner.metadata" (dict
-    "root" . "name" (include "moorage-planner.fullname" .) "namespace" (.Values.serviceMonitor.namespace | default .Release.Namespace)
-    "labels" .Values.serviceMonitor.labels
+    "root" . "name" $name "namespace" $namespace "labels" .Values.serviceMonitor.labels
   ) | nindent 2 }}
 spec:
   endpoints:
@@ -47,7 +48,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
   namespaceSelector:
-    matchNames: [{{ .Release.Namespace }}]
+    matchNames: [{{ .Release.Namespace | quote }}]
   selector:
     matchLabels:
       {{- include "moorage-planner.selectorLabels" . | nindent 6 }}

@@ -37,11 +37,11 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
-  name: {{ .name }}
+  name: {{ .name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ .account | default (include "moorage-planner.serviceAccountName" .root) }}
-    namespace: {{ .root.Release.Namespace }}
+    name: {{ .account | default (include "moorage-planner.serviceAccountName" .root) | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}
 
 {{/* A PodDisruptionBudget has one of the two. */}}
@@ -134,7 +134,7 @@ spec:
     matchExpressions:
       - scopeName: PriorityClass
         operator: In
-        values: [{{ .Values.priorityClassName }}]
+        values: [{{ .Values.priorityClassName | quote }}]
 {{- end -}}
 {{- end -}}
 
