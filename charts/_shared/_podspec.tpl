@@ -8,6 +8,7 @@ too.
 {{- $account := "the chart's rights are for the account of its own value" -}}
 {{- $reserved := dict
   "serviceAccountName" $account "serviceAccount" $account "automountServiceAccountToken" $account
+  "terminationGracePeriodSeconds" "use the value of that name: the program is told how long it has"
   "affinity" "use the value affinity: the chart adds to it that pods keep off placeholders and nodes being emptied"
 -}}
 {{- range $key := keys .Values.podSpec | sortAlpha -}}

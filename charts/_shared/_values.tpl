@@ -39,6 +39,7 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- include "CHART.globals" . -}}
 {{- include "CHART.validate" . -}}
 {{- include "CHART.validateBudget" . -}}
+{{- include "CHART.validateTogether" . -}}
 {{- include "CHART.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}

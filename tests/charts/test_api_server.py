@@ -51,6 +51,13 @@ FULL: Values = {
     },
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
 }
+ODD: Values = {
+    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "0", "maxUnavailable": "0%"}},
+    "service": {"ipFamilies": ["IPv4", "IPv4"]},
+    "podSpec": {"hostNetwork": True},
+    "fullnameOverride": "a" * 63,
+    "nameOverride": "b" * 63,
+}
 OWN: dict[str, Values] = {
     PINNER: {
         "castai": {"apiKey": "abc", "clusterIdConfigMapKeyRef": {"name": "c"}},
@@ -68,7 +75,7 @@ OWN: dict[str, Values] = {
 def test_every_object_is_accepted_to_the_letter(
     chart: str, fullness: str, cluster: ClusterHandle, namespace: str
 ) -> None:
-    values: Values = {**FULL, **OWN[chart]} if fullness == "full" else {}
+    values: Values = {"full": {**FULL, **OWN[chart]}, "gke": ODD}.get(fullness, {})
     options = ("--kube-version", "v1.34.1-gke.1293000") if fullness == "gke" else ()
     rendered = render(chart, values, namespace=namespace, options=options)
     for account in rendered.all("ServiceAccount"):  # a pod is only judged when its account is there

@@ -83,6 +83,16 @@ def test_the_test_pods_account_only_looks() -> None:
             "additionalEnv": {"https_proxy": "http://proxy:3128"},
             "envFrom": [{"secretRef": {"name": "more"}}],
         },
+        {
+            "hostAliases": [{"ip": "10.0.0.10", "hostnames": ["planner.example.com"]}],
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": ["10.0.0.53"]},
+            "runtimeClassName": "gvisor",
+            "nodeSelector": {"pool": "infra"},
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+            "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
+        },
     ],
 )
 def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]) -> None:
@@ -92,10 +102,12 @@ def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]
     env = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
     assert env.items() >= rendered.env.items()
     assert container.get("envFrom") == rendered.container.get("envFrom")
-    (mounted,) = container["volumeMounts"]
-    assert mounted in rendered.container["volumeMounts"]
-    assert [each["name"] for each in pod["volumes"]] == [mounted["name"]]
-    assert pod["volumes"][0] in rendered.pod["spec"]["volumes"]
+    own = "tmp"  # nothing is written by the test
+    for key in ("volumeMounts", "volumes"):
+        of_the_pinner = {**rendered.pod["spec"], **rendered.container}[key]
+        assert {**pod, **container}[key] == [each for each in of_the_pinner if each["name"] != own]
+    for key in ("hostAliases", "dnsPolicy", "dnsConfig", "runtimeClassName", "nodeSelector", "affinity", "tolerations"):
+        assert pod.get(key) == rendered.pod["spec"].get(key)
     egress = [rendered.one("NetworkPolicy", name)["spec"]["egress"] for name in (CHECK, "castai-pod-pinner")]
     assert egress[0] == egress[1]
 

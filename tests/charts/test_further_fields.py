@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from moorage.files import values as files
+from moorage.files.podspec import RESERVED, RESERVED_OF_THE_PROGRAM
 from moorage.files.yamlfile import Document
 from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Object, Rendered, Values, refusal, render
 
@@ -13,7 +14,7 @@ SIDECAR = {"name": "beside", "image": "example.com/beside:1"}
 MERGED = {
     "schedulerName": "theirs",
     "priorityClassName": None,
-    "terminationGracePeriodSeconds": 61,
+    "enableServiceLinks": True,
     "securityContext": {"supplementalGroups": [7]},
     "volumes": [{"name": "more", "emptyDir": {}}],
 }
@@ -65,7 +66,7 @@ def test_the_pod_spec_is_merged_last_and_takes_nothing_away(chart: str) -> None:
     usual, rendered = render(chart).pod["spec"], everything(chart)
     spec = rendered.pod["spec"]
     assert spec["schedulerName"] == "theirs"
-    assert spec["terminationGracePeriodSeconds"] == 61
+    assert (usual["enableServiceLinks"], spec["enableServiceLinks"]) == (False, True)
     assert "priorityClassName" in usual
     assert "priorityClassName" not in spec
     assert spec["securityContext"] == {**usual["securityContext"], "supplementalGroups": [7]}
@@ -80,15 +81,9 @@ def test_the_pod_spec_is_merged_last_and_takes_nothing_away(chart: str) -> None:
         assert spec[kept] == usual[kept]
 
 
-REFUSED = [
-    *("serviceAccountName", "serviceAccount", "automountServiceAccountToken", "affinity"),
-    *("args", "command", "image", "env"),
-]
-
-
-@pytest.mark.parametrize("key", REFUSED)
+@pytest.mark.parametrize("key", [*RESERVED, *RESERVED_OF_THE_PROGRAM])
 def test_what_rights_and_program_hang_on_is_refused_before_and_by_helm_in_the_same_words(key: str) -> None:
-    of_the_program = REFUSED.index(key) > 3
+    of_the_program = key in RESERVED_OF_THE_PROGRAM
     spec = {"containers": [{"name": PLANNER, key: ["x"]}]} if of_the_program else {key: "x"}
     (said,) = files.mistakes(PLANNER, Document({"podSpec": spec}, {}))
     assert said.full_sentence in refusal(PLANNER, {"podSpec": spec})

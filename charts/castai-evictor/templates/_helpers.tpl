@@ -34,6 +34,7 @@ http
 {{- end -}}
 
 {{- define "castai-evictor.hostNetwork" -}}
+{{- .Values.podSpec.hostNetwork | default false -}}
 {{- end -}}
 
 {{- define "castai-evictor.deploymentLabels" -}}

@@ -67,7 +67,7 @@ metrics
 {{- end -}}
 
 {{- define "castai-pod-pinner.hostNetwork" -}}
-{{- and (eq (include "castai-pod-pinner.hasWebhook" .) "true") .Values.webhook.hostNetwork -}}
+{{- or (and (eq (include "castai-pod-pinner.hasWebhook" .) "true") .Values.webhook.hostNetwork) .Values.podSpec.hostNetwork | default false -}}
 {{- end -}}
 
 {{/* Where the pods listen for it; in the network of a node 10250 is its kubelet's. */}}

@@ -36,6 +36,9 @@ be is said by values.schema.json.
 {{- if and .Values.webhook.hostNetwork (eq $port 10250) -}}
 {{- fail "webhook.port is 10250 and webhook.hostNetwork is true: in the network of a node that port is its kubelet's; leave webhook.port out (--reset-then-reuse-values --set webhook.port=null removes one that an earlier release has set)" -}}
 {{- end -}}
+{{- if and .Values.podSpec.hostNetwork (eq $port 10250) -}}
+{{- fail "webhook.port: is 10250 and podSpec.hostNetwork is true: in the network of a node that port is its kubelet's; take another port, or leave it out" -}}
+{{- end -}}
 {{- if eq $port (int (include "castai-pod-pinner.healthPort" .)) -}}
 {{- fail (printf "webhook.port is %d, where the pods answer probes and show their metrics: take another, or leave it out" $port) -}}
 {{- end -}}

@@ -33,6 +33,7 @@ metrics
 {{- end -}}
 
 {{- define "moorage-planner.hostNetwork" -}}
+{{- .Values.podSpec.hostNetwork | default false -}}
 {{- end -}}
 
 {{- define "moorage-planner.deploymentLabels" -}}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from .mistakes import Mistake
 from .yamlfile import Document
@@ -26,11 +27,17 @@ def mistakes(document: Document) -> Iterator[Mistake]:
     election = document.value.get("leaderElection")
     if isinstance(election, Mapping) and election.get("enabled") is False:
         counts = [found for key in ("replicas", "replicaCount") if (found := document.value.get(key)) is not None]
-        strategy = document.value.get("updateStrategy")
+        strategy = document.value.get("updateStrategy", {})
         if counts and counts[0] > 1:
             yield document.mistake(("leaderElection", "enabled"), f"enabled: {without_election(str(counts[0]))}")
-        elif isinstance(strategy, Mapping) and strategy.get("type") == ROLLING:
+        elif _type(strategy) == ROLLING:
             yield document.mistake(("leaderElection", "enabled"), f"enabled: {OVERLAPPING}")
+
+
+def _type(strategy: Any) -> str:
+    """How pods are replaced: the chart's default where a map leaves it out, and Kubernetes' where it is taken away."""
+    found = strategy.get("type", "Recreate") if isinstance(strategy, Mapping) else None
+    return found or ROLLING
 
 
 def without_election(replicas: str) -> str:

@@ -14,6 +14,7 @@ RESERVED = {
     "serviceAccountName": _ACCOUNT,
     "serviceAccount": _ACCOUNT,
     "automountServiceAccountToken": _ACCOUNT,
+    "terminationGracePeriodSeconds": "use the value of that name: the program is told how long it has",
     "affinity": "use the value affinity: the chart adds to it that pods keep off placeholders and nodes being emptied",
 }
 """Fields of the pod, and why they are not taken."""

@@ -191,8 +191,8 @@ class EvictorService(TypedDict, total=False):
     ipFamilies: pulumi.Input[Sequence[Any]]
     """Its IP families, the first one first. Empty: the cluster decides. Unit: Kubernetes ipFamilies."""
     ipFamilyPolicy: pulumi.Input[str]
-    """Whether it has one IP family or two. Empty: the cluster decides. One of "", "SingleStack", "PreferDualStack",
-    "RequireDualStack".
+    """Whether it has one IP family or two. Empty: the cluster decides, and with two ipFamilies it is PreferDualStack.
+    One of "", "SingleStack", "PreferDualStack", "RequireDualStack".
     """
 
 
@@ -234,9 +234,13 @@ class EvictorServiceMonitor(TypedDict, total=False):
     namespace: pulumi.Input[str]
     """Where it is. Empty: in the release's namespace. Unit: namespace."""
     interval: pulumi.Input[str]
-    """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
+    """Time between two scrapes. Default: "30s". Unit: duration of Prometheus (h, m, s, ms in this order, whole
+    numbers).
+    """
     scrapeTimeout: pulumi.Input[str]
-    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration (ms, s, m, h)."""
+    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration of Prometheus (h, m, s, ms
+    in this order, whole numbers).
+    """
     relabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
     """How labels of the target are changed before a scrape. Unit: RelabelConfigs of the Prometheus operator."""
     metricRelabelings: pulumi.Input[Sequence[Mapping[str, Any]]]

@@ -188,12 +188,14 @@ class PodPinnerArgs(TypedDict, total=False):
     pod_spec: pulumi.Input[Mapping[str, Any]]
     """Fields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is
     replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity,
-    and the program's image, args and env have values of their own and are refused here. Unit: Kubernetes PodSpec.
+    the time to end, and the program's image, args and env have values of their own and are refused here. Unit:
+    Kubernetes PodSpec.
     """
     revision_history_limit: pulumi.Input[int]
     """How many former ReplicaSets of the Deployment are kept for a rollback. Default: 10. Unit: ReplicaSets."""
     update_strategy: pulumi.Input[Mapping[str, Any]]
-    """How the Deployment replaces its pods. Default: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1,
+    """How the Deployment replaces its pods. With maxSurge 0 and maxUnavailable 0 one may be unavailable, because
+    nothing could be replaced else. Default: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1,
     "maxUnavailable": 0}}. Unit: Kubernetes DeploymentStrategy.
     """
     service_monitor: pulumi.Input[PodPinnerServiceMonitor]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
 _LONGEST_NAME = 80
@@ -47,6 +47,18 @@ class FileMistakes(Exception):
         self.name = name
         self.mistakes = sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column, mistake.sentence))
         super().__init__("\n".join(f"{name}: {mistake}" for mistake in self.mistakes))
+
+
+def get(value: Any, key: str) -> Any:
+    """What is in a file under a key with dots: None where nothing is.
+
+    Args:
+        value: the content of the file.
+        key: its parts contain no dots.
+    """
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def dotted(path: Path) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import CHARTS, closed, evictor, podspec, rules, schemas
-from .mistakes import Mistake, Path
+from . import CHARTS, closed, evictor, podspec, rules, schemas, together
+from .mistakes import Mistake, Path, get
 from .schema_errors import shown
 from .schemas import Schema
 from .yamlfile import Document
@@ -45,7 +45,7 @@ def guess(document: Document) -> str | None:
     Keys with an effect come first: a key without one may be a leftover in the file of another chart.
     """
     names = {_folded(each) for each in _names(document.value)}
-    named = {TERRAFORM[each] for each in TERRAFORM if isinstance(_get(document.value, each), dict)}
+    named = {TERRAFORM[each] for each in TERRAFORM if isinstance(get(document.value, each), dict)}
     if len(named) == 1:
         return named.pop()
     for of in (_used, _declared):
@@ -83,6 +83,7 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
     if isinstance(value, dict) and not result:
         result += _differing(schema, document, value)
         result += podspec.mistakes(chart, document)
+        result += together.mistakes(chart, document)
         if chart == closed.PINNER:
             result += closed.keys_that_leave(document)
         if chart == evictor.CHART:
@@ -181,7 +182,7 @@ def _is_group(schema: Schema) -> bool:
 def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> Iterator[Mistake]:
     """Two names of the same value with different values, which a schema cannot find."""
     for first, second in SAME:
-        one, other = _get(value, first), _get(value, second)
+        one, other = get(value, first), get(value, second)
         if one in (None, "") or other in (None, "") or one == other:
             continue
         if _counts_as_unset(schema, first, one) or _counts_as_unset(schema, second, other):
@@ -189,12 +190,6 @@ def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> 
         path = tuple(second.split("."))
         sentence = f"{path[-1]}: is {other} and {first} is {one}: they mean the same; keep one of them"
         yield document.mistake(path, sentence)
-
-
-def _get(value: Any, key: str) -> Any:
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def _counts_as_unset(schema: Schema, key: str, value: Any) -> bool:
@@ -216,8 +211,8 @@ def counts_as_unset(schema: Schema, value: Any) -> bool:
 
 def _rolling_in_vain(schema: Schema, document: Document) -> Iterator[Mistake]:
     """How pods are replaced one by one, where all end before the first new one begins."""
-    given = _get(document.value, KEY_OF_STRATEGY)
-    kind = (_get(given, "type") or schema["properties"][KEY_OF_STRATEGY]["default"]["type"]) if given else None
+    given = get(document.value, KEY_OF_STRATEGY)
+    kind = (get(given, "type") or schema["properties"][KEY_OF_STRATEGY]["default"]["type"]) if given else None
     if kind == "Recreate" and given.get("rollingUpdate"):
         sentence = "rollingUpdate: without effect, because type is Recreate"
         yield document.mistake((KEY_OF_STRATEGY, "rollingUpdate"), sentence)

@@ -344,7 +344,7 @@ variable "runtime_class_name" {
 }
 
 variable "pod_spec" {
-  description = "Key podSpec of the chart, default {}.\nFields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity, and the program's image, args and env have values of their own and are refused here."
+  description = "Key podSpec of the chart, default {}.\nFields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity, the time to end, and the program's image, args and env have values of their own and are refused here."
   type        = any
   default     = null
 }
@@ -356,7 +356,7 @@ variable "revision_history_limit" {
 }
 
 variable "update_strategy" {
-  description = "Key updateStrategy of the chart, default {\"type\": \"RollingUpdate\", \"rollingUpdate\": {\"maxSurge\": 1, \"maxUnavailable\": 0}}.\nHow the Deployment replaces its pods."
+  description = "Key updateStrategy of the chart, default {\"type\": \"RollingUpdate\", \"rollingUpdate\": {\"maxSurge\": 1, \"maxUnavailable\": 0}}.\nHow the Deployment replaces its pods. With maxSurge 0 and maxUnavailable 0 one may be unavailable, because nothing could be replaced else."
   type        = any
   default     = null
 }

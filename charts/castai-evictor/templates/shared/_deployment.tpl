@@ -22,9 +22,8 @@ spec:
   replicas: {{ include "castai-evictor.replicas" . }}
   revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
-  {{- /* Values are merged: the default's rollingUpdate is still there beside a type for which there is none. */}}
   strategy:
-    {{- ternary (omit . "rollingUpdate") . (eq (toString .type) "Recreate") | toYaml | nindent 4 }}
+    {{- include "castai-evictor.strategy" . | nindent 4 }}
   {{- end }}
   selector:
     matchLabels:
@@ -34,6 +33,28 @@ spec:
       {{- include "castai-evictor.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
     spec:
       {{- include "castai-evictor.wholePodSpec" . | nindent 6 }}
+{{- end -}}
+
+{{/*
+How pods are replaced, as the API server takes it. Values are merged, so what the user has not said is the default's: its
+rollingUpdate beside a type that has none, or its maxUnavailable 0 beside a maxSurge of 0. Without either nothing could be
+replaced, and Kubernetes' own reading of that is 1 (ResolveFenceposts in pkg/controller/deployment/util). Numbers in quotes
+would be no percentages.
+*/}}
+{{- define "castai-evictor.strategy" -}}
+{{- $strategy := deepCopy . -}}
+{{- if eq (toString .type) "Recreate" -}}
+{{- $_ := unset $strategy "rollingUpdate" -}}
+{{- end -}}
+{{- $rolling := $strategy.rollingUpdate | default dict -}}
+{{- range $key, $value := $rolling -}}
+{{- if regexMatch "^[0-9]+$" (toString $value) }}{{ $_ := set $rolling $key (int $value) }}{{ end -}}
+{{- end -}}
+{{- $none := "^0+%?$" -}}
+{{- if and (regexMatch $none (toString $rolling.maxSurge)) (regexMatch $none (toString $rolling.maxUnavailable)) -}}
+{{- $_ := set $rolling "maxUnavailable" 1 -}}
+{{- end -}}
+{{- toYaml $strategy -}}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
@@ -67,20 +88,7 @@ enableServiceLinks: false
 {{- if $hostNetwork }}
 hostNetwork: true
 {{- end }}
-{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" $hostNetwork) }}
-dnsPolicy: {{ . }}
-{{- end }}
-{{- with .Values.dnsConfig }}
-dnsConfig:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.hostAliases }}
-hostAliases:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.runtimeClassName }}
-runtimeClassName: {{ quote . }}
-{{- end }}
+{{- include "castai-evictor.surroundings" (dict "root" . "dnsPolicy" (ternary "ClusterFirstWithHostNet" "" $hostNetwork)) }}
 {{- include "castai-evictor.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ quote . }}
@@ -146,8 +154,4 @@ topologySpreadConstraints:
   {{- include "castai-evictor.spread" . | trim | nindent 2 }}
 tolerations:
   {{- include "castai-evictor.tolerations" . | nindent 2 }}
-{{- with .Values.nodeSelector }}
-nodeSelector:
-  {{- include "castai-evictor.texts" . | nindent 2 }}
-{{- end }}
 {{- end -}}

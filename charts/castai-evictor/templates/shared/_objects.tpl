@@ -53,6 +53,33 @@ subjects:
 {{- end -}}
 {{- end -}}
 
+{{/* Values that are taken one by one and refused together. The sentences stand in moorage/files/together.py, too. */}}
+{{- define "castai-evictor.validateTogether" -}}
+{{- $values := .Values -}}
+{{- if and (eq $values.dnsPolicy "None") (not $values.dnsConfig.nameservers) -}}
+{{- fail "dnsPolicy: is None and dnsConfig.nameservers is empty: the pods would find no names; say there who is asked, or leave dnsPolicy out" -}}
+{{- end -}}
+{{- $service := $values.service -}}
+{{- if and (eq $service.ipFamilyPolicy "SingleStack") (gt (uniq $service.ipFamilies | len) 1) -}}
+{{- fail "service.ipFamilies: are two and service.ipFamilyPolicy is SingleStack: keep one family, or take another policy" -}}
+{{- end -}}
+{{- $monitor := $values.serviceMonitor -}}
+{{- $timeout := $monitor.scrapeTimeout | default "" -}}
+{{- if and $monitor.enabled (gt (include "castai-evictor.milliseconds" $timeout | int64) (include "castai-evictor.milliseconds" $monitor.interval | int64)) -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout: is %s and serviceMonitor.interval is %s: the Prometheus operator takes no monitor whose scrapes may take longer than the time between two" $timeout $monitor.interval) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A duration of Prometheus, in milliseconds. */}}
+{{- define "castai-evictor.milliseconds" -}}
+{{- $units := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+[a-z]+" . -1 -}}
+{{- $total = add $total (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- $total -}}
+{{- end -}}
+
 {{- define "castai-evictor.podDisruptionBudget" -}}
 {{- if .Values.podDisruptionBudget.enabled -}}
 apiVersion: policy/v1
@@ -91,10 +118,12 @@ metadata:
   ) | nindent 2 }}
 spec:
   type: {{ .type }}
-  {{- with $service.ipFamilyPolicy }}
+  {{- /* The API server takes two families only with a policy that has two. */}}
+  {{- $families := uniq $service.ipFamilies }}
+  {{- with $service.ipFamilyPolicy | default (ternary "PreferDualStack" "" (gt (len $families) 1)) }}
   ipFamilyPolicy: {{ . }}
   {{- end }}
-  {{- with $service.ipFamilies }}
+  {{- with $families }}
   ipFamilies: {{ toJson . }}
   {{- end }}
 {{- end -}}

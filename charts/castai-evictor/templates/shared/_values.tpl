@@ -40,6 +40,7 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- include "castai-evictor.globals" . -}}
 {{- include "castai-evictor.validate" . -}}
 {{- include "castai-evictor.validateBudget" . -}}
+{{- include "castai-evictor.validateTogether" . -}}
 {{- include "castai-evictor.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}

@@ -117,6 +117,32 @@ of placeholders.
 {{- concat $critical .Values.global.tolerations .Values.tolerations | uniq | toYaml -}}
 {{- end -}}
 
+{{/*
+Where pods run and how they find names, of all our pods alike: what the test reaches the program reaches.
+  root; dnsPolicy: when values say nothing
+*/}}
+{{- define "castai-pod-pinner.surroundings" -}}
+{{- $values := .root.Values -}}
+{{- with $values.dnsPolicy | default .dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with $values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.runtimeClassName }}
+runtimeClassName: {{ quote . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- include "castai-pod-pinner.texts" . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Spread over machines and zones where there are several; two replicas also start on one machine. */}}
 {{- define "castai-pod-pinner.spread" -}}
 {{- if .Values.topologySpreadConstraints -}}

@@ -40,6 +40,7 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- include "castai-pod-pinner.globals" . -}}
 {{- include "castai-pod-pinner.validate" . -}}
 {{- include "castai-pod-pinner.validateBudget" . -}}
+{{- include "castai-pod-pinner.validateTogether" . -}}
 {{- include "castai-pod-pinner.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}

@@ -40,6 +40,7 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- include "moorage-planner.globals" . -}}
 {{- include "moorage-planner.validate" . -}}
 {{- include "moorage-planner.validateBudget" . -}}
+{{- include "moorage-planner.validateTogether" . -}}
 {{- include "moorage-planner.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}
