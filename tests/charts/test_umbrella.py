@@ -13,6 +13,7 @@ from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations
 UMBRELLA = "moorage"
 RELEASE = "moorage"
 PARTS = (PINNER, EVICTOR, PLANNER)
+ALL_NOTES = ("--dry-run=client", "--render-subchart-notes")
 GLOBAL: Values = {
     "imageRegistry": "registry.example.com",
     "imagePullSecrets": [{"name": "registry"}],
@@ -76,12 +77,49 @@ def test_two_names_of_one_registry_must_say_the_same() -> None:
 
 def test_no_part_says_to_upgrade_the_release_to_itself_alone() -> None:
     """That would remove the other parts."""
-    said = notes(UMBRELLA, {PINNER: {"replicaCount": 0}}, options=("--dry-run=client", "--render-subchart-notes"))
+    said = notes(UMBRELLA, {PINNER: {"replicaCount": 0}}, options=ALL_NOTES)
     upgrades = [each.split(" ")[:7] for each in said.split("helm upgrade ")[1:] if not each.startswith("--install")]
     assert len(upgrades) >= 3
     for release, chart, *_, changed in upgrades:  # … -n NAMESPACE --reset-then-reuse-values --set KEY=VALUE
         assert (release, chart) == (UMBRELLA, "moorage/moorage")
         assert changed.partition(".")[0] in PARTS, changed
+
+
+def test_no_part_says_to_install_another_part_beside_the_release() -> None:
+    """Notes are rendered before anything is there, and the chart that they would name is in the release already."""
+    said = notes(UMBRELLA, options=ALL_NOTES)
+    assert "It follows moorage-planner in this namespace, which the same release has" in said
+    assert "--install" not in said
+    assert "helm upgrade --install moorage-planner" in notes(PINNER)
+
+
+@pytest.mark.parametrize(
+    ("values", "part", "why", "command"),
+    [
+        ({PINNER: {"replicas": 0}}, PINNER, "replicas is 0", f"{PINNER}.replicas=1"),
+        ({PLANNER: {"replicas": 0}}, PLANNER, "replicas is 0", f"{PLANNER}.replicas=1"),
+        (
+            {EVICTOR: {"replicaCount": 0}},
+            EVICTOR,
+            "replicaCount is 0",
+            f"{EVICTOR}.replicas=1,{EVICTOR}.replicaCount=null",
+        ),
+        ({PINNER: {"deploy": False}}, PINNER, "deploy is false", f"{PINNER}.replicas=1,{PINNER}.deploy=null"),
+    ],
+)
+def test_parts_that_do_not_run_are_named(values: Values, part: str, why: str, command: str) -> None:
+    """What a part says itself is not shown unless somebody asks for it."""
+    said = notes(UMBRELLA, values)
+    assert f"NOTHING RUNS of {part}: {why}." in said
+    assert f"--reset-then-reuse-values --set {command}" in said
+    assert ("It acts after" in said) == (part != EVICTOR)
+    assert "NOTHING RUNS" not in notes(UMBRELLA, {part: {**values[part], "enabled": False}})
+
+
+def test_an_evictor_that_is_switched_off_acts_after_no_dry_run() -> None:
+    said = notes(UMBRELLA, {EVICTOR: {"evictorEnabled": False}})
+    assert "--set castai-evictor.evictorEnabled=true" in said
+    assert "dryRun=false" not in said
 
 
 def test_what_moorage_convert_makes_is_taken() -> None:
