@@ -152,6 +152,9 @@ def test_every_key_is_judged(values: Values, named: str) -> None:
         {EVICTOR: {"cycleInterval": "often"}},
         {EVICTOR: {"enabled": "no"}},
         {EVICTOR: False},
+        {"enabled": "yes"},
+        {"enabled": None},
+        {PLANNER: {"enabled": None}},
         {"global": {"imagePullSecrets": "x"}},
         {"global": []},
         {PLANNER: {"plan": {"nodes": {}}}},
@@ -164,7 +167,14 @@ def test_what_helm_refuses_moorage_validate_refuses(values: Values) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, GLOBAL, {"tags": {"a": True}}, {"global": {"theirs": 1}}, {EVICTOR: {"dryRun": False, "enabled": True}}],
+    [
+        {},
+        GLOBAL,
+        {"enabled": True},
+        {"tags": {"a": True}},
+        {"global": {"theirs": 1}},
+        {EVICTOR: {"dryRun": False, "enabled": True}},
+    ],
 )
 def test_what_helm_takes_moorage_validate_takes(values: Values) -> None:
     given = values if values is not GLOBAL else {"global": GLOBAL}

@@ -13,8 +13,9 @@ from .schema_errors import are_opposite
 from .yamlfile import Document
 
 GLOBAL, TAGS, ENABLED = "global", "tags", "enabled"
-KEYS = (GLOBAL, TAGS, *CHARTS)
-"""What a file may have at its top, as the chart's schema says."""
+MAPS = (GLOBAL, TAGS, *CHARTS)
+KEYS = (ENABLED, *MAPS)
+"""What a file may have at its top, as the chart's schema says. The first is a condition of a chart around this one."""
 
 
 def recognises(document: Document) -> bool:
@@ -32,8 +33,9 @@ def mistakes(document: Document) -> list[Mistake]:
     if not isinstance(found, Mapping):
         return [document.mistake((), "is not a map; values are a map of keys")]
     result = [document.mistake((key,), _unknown(key)) for key in found if key not in KEYS]
-    flat = [key for key in KEYS if found.get(key) is not None and not isinstance(found[key], Mapping)]
+    flat = [key for key in MAPS if found.get(key) is not None and not isinstance(found[key], Mapping)]
     result += [document.mistake((key,), f"{key}: is not a map") for key in flat]
+    result += _of_switch(document, found, ())
     if result:
         return result
     if found.get(GLOBAL):
@@ -42,9 +44,7 @@ def mistakes(document: Document) -> list[Mistake]:
     for part in _given(found):
         below = document.below(part)
         result += _at(part, values.mistakes(part, below))
-        switch = below.value.get(ENABLED)
-        if switch is not None and not isinstance(switch, bool) and not result:
-            result.append(document.mistake((part, ENABLED), f"{ENABLED}: is not true or false"))
+        result += _of_switch(document, below.value, (part,)) if not result else []
     return result
 
 
@@ -75,6 +75,11 @@ def part_like(key: str) -> str | None:
     return next(iter(get_close_matches(key, CHARTS, 1, 0.85)), None) if key not in KEYS else None
 
 
+def _of_switch(document: Document, found: Mapping[str, Any], path: Path) -> list[Mistake]:
+    fine = isinstance(found.get(ENABLED, True), bool)
+    return [] if fine else [document.mistake((*path, ENABLED), f"{ENABLED}: is not true or false")]
+
+
 def _given(found: Mapping[str, Any]) -> list[str]:
     return [part for part in CHARTS if isinstance(found.get(part), Mapping)]
 
@@ -96,4 +101,4 @@ def _unknown(key: str) -> str:
     if belongs:
         places = " or ".join(f"{part}.{key}" for part in belongs)
         return f"{key}: is a value of a part: write {places}"
-    return f"{key}: unknown field {key!r}; chart {UMBRELLA} has {', '.join(KEYS)}"
+    return f"{key}: unknown field {key!r}; chart {UMBRELLA} has {', '.join(MAPS)}"
