@@ -91,6 +91,26 @@ def test_every_object_is_accepted_to_the_letter(
             assert created["metadata"]["name"] == each["metadata"]["name"]
 
 
+STRATEGIES: list[Values] = [
+    {},
+    {"updateStrategy": None},
+    {"updateStrategy": {"type": "Recreate"}},
+    {"updateStrategy": {"type": "RollingUpdate"}},
+    {"updateStrategy": {"type": "Recreate"}},
+    {},
+]
+
+
+@EACH
+def test_an_upgrade_changes_how_pods_are_replaced(chart: str, cluster: ClusterHandle, namespace: str) -> None:
+    """By a server-side apply, as Helm 4, Flux and Argo CD do it: what an earlier one left out is in nobody's hands."""
+    for values in STRATEGIES:
+        deployment = render(chart, {**values, "replicas": 0}, namespace=namespace).one("Deployment")
+        path = f"{collection(deployment)}/{deployment['metadata']['name']}?fieldManager=helm"
+        applied = cluster.api.request("PATCH", path, deployment, "application/apply-patch+yaml")
+        assert applied["spec"]["strategy"] == deployment["spec"]["strategy"]
+
+
 @EACH
 def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle, namespace: str) -> None:
     enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}

@@ -23,6 +23,7 @@ TWO = ["IPv6", "IPv4"]
         ({"maxSurge": "2", "maxUnavailable": "0"}, {"maxSurge": 2, "maxUnavailable": 0}),
         ({"maxSurge": 0, "maxUnavailable": "50%"}, {"maxSurge": 0, "maxUnavailable": "50%"}),
         ({"maxSurge": "150%", "maxUnavailable": 0}, {"maxSurge": "150%", "maxUnavailable": 0}),
+        ({"maxSurge": 1000000, "maxUnavailable": "100%"}, {"maxSurge": 1000000, "maxUnavailable": "100%"}),
     ],
 )
 def test_pods_can_always_be_replaced(chart: str, rolling: Values, wanted: Values) -> None:
@@ -37,6 +38,27 @@ def test_a_surge_of_nothing_is_enough(chart: str) -> None:
     """Helm merges it with the default, which has nothing unavailable."""
     rendered = render(chart, {"updateStrategy": {"rollingUpdate": {"maxSurge": 0}}})
     assert rendered.one("Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+OF_KUBERNETES = {"maxSurge": "25%", "maxUnavailable": "25%"}
+
+
+@pytest.mark.parametrize(
+    ("chart", "strategy", "wanted"),
+    [
+        (PINNER, None, OF_KUBERNETES),
+        (PINNER, {"rollingUpdate": None}, OF_KUBERNETES),
+        (PINNER, {"type": None}, {"maxSurge": 1, "maxUnavailable": 0}),
+        (PLANNER, {"rollingUpdate": {"maxUnavailable": None}}, {"maxSurge": 1, "maxUnavailable": "25%"}),
+        (EVICTOR, None, OF_KUBERNETES),
+        (EVICTOR, {"type": "RollingUpdate"}, OF_KUBERNETES),
+    ],
+    ids=str,
+)
+def test_what_is_left_to_kubernetes_is_said(chart: str, strategy: Any, wanted: Values) -> None:
+    """What the API server fills in nobody owns, and a server-side apply of Recreate could not take it away."""
+    found = render(chart, {"updateStrategy": strategy}).one("Deployment")["spec"]["strategy"]
+    assert found == {"type": "RollingUpdate", "rollingUpdate": wanted}
 
 
 @EACH

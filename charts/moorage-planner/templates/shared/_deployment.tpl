@@ -21,10 +21,8 @@ metadata:
 spec:
   replicas: {{ include "moorage-planner.replicas" . }}
   revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
-  {{- with .Values.updateStrategy }}
   strategy:
-    {{- include "moorage-planner.strategy" . | nindent 4 }}
-  {{- end }}
+    {{- include "moorage-planner.strategy" (.Values.updateStrategy | default dict) | nindent 4 }}
   selector:
     matchLabels:
       {{- include "moorage-planner.selectorLabels" . | nindent 6 }}
@@ -40,21 +38,28 @@ How pods are replaced, as the API server takes it. Values are merged, so what th
 rollingUpdate beside a type that has none, or its maxUnavailable 0 beside a maxSurge of 0. Without either nothing could be
 replaced, and Kubernetes' own reading of that is 1 (ResolveFenceposts in pkg/controller/deployment/util). Numbers in quotes
 would be no percentages.
+
+Kubernetes' defaults are rendered, too: what the API server fills in belongs to nobody, and a server-side apply of Recreate
+would leave it there, and be refused.
 */}}
 {{- define "moorage-planner.strategy" -}}
-{{- $strategy := deepCopy . -}}
-{{- if eq (toString .type) "Recreate" -}}
-{{- $_ := unset $strategy "rollingUpdate" -}}
-{{- end -}}
-{{- $rolling := $strategy.rollingUpdate | default dict -}}
-{{- range $key, $value := $rolling -}}
-{{- if regexMatch "^[0-9]+$" (toString $value) }}{{ $_ := set $rolling $key (int $value) }}{{ end -}}
+{{- $type := .type | default "RollingUpdate" -}}
+type: {{ $type }}
+{{- if ne $type "Recreate" }}
+{{- $given := .rollingUpdate | default dict -}}
+{{- $rolling := dict -}}
+{{- range $key := list "maxSurge" "maxUnavailable" -}}
+{{- $value := "25%" -}}
+{{- if eq (include "moorage-planner.given" (dict "values" $given "key" $key)) "true" }}{{ $value = include "moorage-planner.text" (get $given $key) }}{{ end -}}
+{{- $_ := set $rolling $key (ternary $value (int $value) (hasSuffix "%" $value)) -}}
 {{- end -}}
 {{- $none := "^0+%?$" -}}
 {{- if and (regexMatch $none (toString $rolling.maxSurge)) (regexMatch $none (toString $rolling.maxUnavailable)) -}}
 {{- $_ := set $rolling "maxUnavailable" 1 -}}
+{{- end }}
+rollingUpdate:
+  {{- toYaml $rolling | nindent 2 }}
 {{- end -}}
-{{- toYaml $strategy -}}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
