@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from . import terminal
 from .parser import EXIT_CODES, WRONG_USAGE, Parser, make, program, typed_as
 
 FAILED = 1
@@ -68,12 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    terminal.escape_what_is_unknown_to(sys.stdout)
     try:
         try:
             code = _dispatch(arguments)
         except SystemExit as end:  # argparse ends so after --help and after wrong usage
             code = end.code if isinstance(end.code, int) else FAILED
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -83,13 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("MOORAGE_LOG_LEVEL") == "debug":
             raise
-        print(
-            f"moorage: a fault of the program itself, please report it: {type(error).__name__}: {error} "
-            "(MOORAGE_LOG_LEVEL=debug shows where)",
-            file=sys.stderr,
-        )
+        print(f"moorage: {_said(error)}", file=sys.stderr)
         return FAILED
     return code
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"cannot write: {error.strerror}"
+    return (
+        f"a fault of the program itself, please report it: {type(error).__name__}: {error} "
+        "(MOORAGE_LOG_LEVEL=debug shows where)"
+    )
 
 
 def _dispatch(arguments: list[str]) -> int:

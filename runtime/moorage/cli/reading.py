@@ -20,6 +20,8 @@ def read(name: str) -> bytes:
     Raises:
         Unreadable: it cannot be read.
     """
+    if name == "-" and sys.stdin is None:
+        raise Unreadable("cannot be read: standard input is closed")
     try:
         if name == "-":
             return sys.stdin.buffer.read(MAX_BYTES + 1)

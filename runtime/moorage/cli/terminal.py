@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from typing import TextIO
 
+_ESCAPED = "moorage.escaped"
 RED, GREEN, YELLOW, GREY = 31, 32, 33, 90
 
 
@@ -26,6 +29,25 @@ def painted(text: str, colour: int) -> str:
         colour: the number of an ANSI colour (SGR).
     """
     return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def escape_what_is_unknown_to(stream: TextIO) -> None:
+    """Have characters that a stream's encoding lacks written as JSON writes them, which is right in JSON and in text.
+
+    Args:
+        stream: standard output; None when it is closed.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error(_ESCAPED, _escaped)
+        stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    import json  # only an encoding that is not UTF-8 needs it
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def plain(text: str) -> str:

@@ -48,6 +48,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.chart and arguments.kind != "values":
         print(f"moorage validate: --chart is for values, not for {arguments.kind}", file=sys.stderr)
         return WRONG_USAGE
+    if arguments.files.count("-") > 1:
+        print("moorage validate: standard input is there once only", file=sys.stderr)
+        return WRONG_USAGE
     from . import validation  # not for --help: YAML and JSON Schema take their time
 
     return validation.run(arguments)

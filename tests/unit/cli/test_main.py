@@ -134,6 +134,7 @@ def test_a_service_keeps_nothing_in_memory_that_is_needed_seldom(module: str, se
         (("help", "pod-piner"), "did you mean pod-pinner? See moorage --help"),
         (("--nonsense",), "unrecognized arguments: --nonsense"),
         (("version", "--nonsense"), "unrecognized arguments: --nonsense"),
+        (("validate", "rules", "-", "-"), "standard input is there once only"),
         (("version", "-o", "yaml"), "invalid choice: 'yaml'"),
         (("pod-pinner",), "MOORAGE_PLANNER_ADDRESS (--planner-address) is not set"),
         (("pod-pinner", "--planner-address", "planner"), "write host and port"),
@@ -181,3 +182,34 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode in (0, 1)
+
+
+def test_what_an_encoding_lacks_is_escaped_as_in_json(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.yaml")
+    file.write_text("\u00e4\U0001f600: 1\n", encoding="utf-8")
+    look = ("validate", "values", "--chart", "castai-evictor", str(file))
+    for encoding in ("ascii", "utf-8"):
+        done = run(*look, "-o", "json", PYTHONIOENCODING=f"{encoding}:strict")
+        (found,) = json.loads(done.stdout)
+        assert found["mistakes"][0]["path"] == '["\u00e4\U0001f600"]'
+        assert found["file"].endswith("\udcff.yaml")
+        assert run(*look, PYTHONIOENCODING=f"{encoding}:strict").returncode == done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "words"),
+    [
+        ("<&-", 2, "moorage validate: <stdin>: cannot be read: standard input is closed\n"),
+        (">&- </dev/null", 0, ""),
+        (">/dev/full </dev/null", 1, "moorage: cannot write: No space left on device\n"),
+    ],
+)
+def test_what_a_shell_may_do_to_files_is_no_fault(redirected: str, code: int, words: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m moorage.cli validate values - {redirected}', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (code, words)
