@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-import yaml
-
-from moorage.files import CHARTS, languages, values
+from moorage.files import CHARTS, dialect, holders, languages, values
 from moorage.files.converting import Converted, convert
 from moorage.files.mistakes import FileMistakes
-from moorage.files.yamlfile import parse
+from moorage.files.yamlfile import Document, parse
 
 from .reading import Unreadable, read
 
@@ -32,7 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     data = b""
     try:
         data = values.without_header(read(arguments.file))
-        made = convert(name, parse(name, data, max_bytes=values.MAX_BYTES, merge=True), arguments.chart)
+        document = _parsed(name, data)
+        if (tool := holders.holder(document)) is not None:
+            return _refused(f"{name}: is {tool.kind}: give the values in it alone, in a file of their own")
+        made = convert(name, document, arguments.chart)
     except Unreadable as error:
         return _refused(f"{name}: {error}")
     except FileMistakes as error:
@@ -45,9 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _refused(f"{name}: {why}")
     if made is None:
         return _refused(f"{name}: its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
-    print(HEAD + yaml.safe_dump(made.values, sort_keys=False, allow_unicode=True), end="")
+    print(HEAD + dialect.dump(made.values), end="")
     _say(name, made)
     return 0
+
+
+def _parsed(name: str, data: bytes) -> Document:
+    return parse(name, data, max_bytes=values.MAX_BYTES, merge=True, letters=True)
 
 
 def _refused(sentence: str) -> int:

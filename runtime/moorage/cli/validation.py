@@ -77,7 +77,7 @@ def _values(report: Report, data: bytes, *, chart: str | None) -> None:
     parsed = _parsed(report, data, values.MAX_BYTES)
     held = [(found, each, wrong) for each, wrong in parsed if (found := holders.holder(each)) is not None]
     if not held:
-        document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
+        document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True, letters=True)
         report.chart = _values_at(report, chart, document, ()) or None
         return
     report.mistakes += [each for _, _, wrong in held for each in wrong]
@@ -88,7 +88,7 @@ def _values(report: Report, data: bytes, *, chart: str | None) -> None:
 def _parsed(report: Report, data: bytes, max_bytes: int) -> list[tuple[Document, list[Mistake]]]:
     """The documents of a file, unless it is in a language that only looks like YAML."""
     try:
-        parsed = parse_each(report.file, data, max_bytes=max_bytes)
+        parsed = parse_each(report.file, data, max_bytes=max_bytes, letters=True)
         broken = any(isinstance(each.value, str) or wrong for each, wrong in parsed)
     except FileMistakes:
         if why := languages.other(data):
@@ -134,7 +134,7 @@ def _values_held(report: Report, chart: str | None, document: Document, held: ho
     inner = Report(report.file)
     said = chart or "a chart"
     try:
-        said = _values_at(inner, chart, parse(key, below.value.encode(), max_bytes=values.MAX_BYTES, merge=True), ())
+        said = _values_at(inner, chart, _of_text(key, below.value), ())
     except FileMistakes as error:
         inner.mistakes = error.mistakes
     for found, listed in ((inner.mistakes, report.mistakes), (inner.notes, report.notes)):
@@ -145,6 +145,10 @@ def _values_held(report: Report, chart: str | None, document: Document, held: ho
     return said
 
 
+def _of_text(key: str, text: str) -> Document:
+    return parse(key, text.encode(), max_bytes=values.MAX_BYTES, merge=True, letters=True)
+
+
 def _values_at(report: Report, chart: str | None, document: Document, at: Path) -> str:
     """Check the values at a place of the file, of one chart or of one around it. Returns the chart."""
     if chart == UMBRELLA or (chart is None and umbrella.recognises(document)):
@@ -152,6 +156,9 @@ def _values_at(report: Report, chart: str | None, document: Document, at: Path) 
         return UMBRELLA
     if document.value in (None, {}):
         return chart or ""  # it sets nothing, in whatever chart
+    if chart is None and not isinstance(document.value, Mapping):
+        report.mistakes.append(document.mistake((), values.NO_MAP)._replace(path=at))
+        return ""
     parts = values.parts(document)
     if (known := chart or values.guess(document)) is not None:
         _values_of(report, known, document, at)
@@ -239,7 +246,8 @@ def _rules(report: Report, data: bytes) -> None:
             report.mistakes += found
             report.notes += [] if found else rules.notes(document)
         return
-    document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True)
+    of_kubectl = any(isinstance(each.value, Mapping) and "kind" in each.value for each, _ in several)
+    document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True, letters=of_kubectl)
     if isinstance(document.value, Mapping) and "customConfig" in document.value:
         raise _Unusable("holds values, with rules in customConfig: moorage validate values checks both")
     report.mistakes = rules.mistakes(document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 from . import CHARTS, closed, values
@@ -46,6 +47,8 @@ def convert(name: str, document: Document, chart: str | None = None) -> Converte
     Raises:
         FileMistakes: the values of a part are wrong; Helm would refuse them, too.
     """
+    if not isinstance(document.value, dict | NoneType):
+        raise FileMistakes(name, [document.mistake((), values.NO_MAP)])
     parts = {} if chart else values.parts(document)
     if not parts:
         alone = chart or values.guess(document)

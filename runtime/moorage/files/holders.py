@@ -214,7 +214,7 @@ def _ours(entries: list[Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]
 
 
 def _maps(value: Any, path: Path, chart: str | None) -> list[Held]:
-    return [Held(path, chart)] if isinstance(_get(value, *path), Mapping) else []
+    return [Held(path, chart)] if _get(value, *path) is not None else []
 
 
 def _there(value: Any, path: Path) -> list[Path]:

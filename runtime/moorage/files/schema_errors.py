@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-from .mistakes import Path
+from .mistakes import Path, one_line
 
 _TYPES = {
     "object": "a map",
@@ -35,12 +35,15 @@ NUMBER = r"\pN+([.]\pN+)?"
 _NUMBER = re.compile(r"\d+([.]\d+)?")
 
 
-def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None) -> Iterator[tuple[Path, str]]:
+def sentences(
+    error: ValidationError, elsewhere: Mapping[str, str] | None = None, written: str = ""
+) -> Iterator[tuple[Path, str]]:
     """The mistakes that one schema error stands for, with their locations in the document.
 
     Args:
         error: the error.
         elsewhere: for keys that are often misplaced: the key in small letters to its correct path.
+        written: how the file writes a value that is no text; unset: as the value is shown.
     """
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
@@ -59,7 +62,7 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
         case "oneOf":
             yield path, f"{name}{exactly_one(_schema(error))}"
         case "type":
-            yield path, f"{name}{what} is not {expected(wanted)}{_hint(error)}"
+            yield path, f"{name}{_as_written(what, written)} is not {expected(wanted)}{_hint(error, written)}"
         case "enum":
             yield path, f"{name}{what} is none of {choices(wanted)}"
         case _ if "x-contradicts" in _schema(error):
@@ -80,7 +83,7 @@ def shown(value: object) -> str:
     """A value as messages quote it: a text in single quotes with JSON's escapes, all else as JSON."""
     if value is None:
         return "nothing"
-    text = _one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
+    text = one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
     if isinstance(value, str):
         text = f"'{_unescaped(text[1:-1])}'"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
@@ -204,11 +207,18 @@ def _alike(one: str, other: str) -> float:
     return SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
-def _hint(error: ValidationError) -> str:
+def _as_written(what: str, written: str) -> str:
+    """A value together with how the file writes it, where that differs: 1.10 is the number 1.1, and yes is true."""
+    return what if what == UNSHOWN or not written or written == what else f"{written[:_SHOWN]}, which means {what},"
+
+
+def _hint(error: ValidationError, written: str) -> str:
     kinds: Any = error.validator_value
     if kinds in ("string", ["string", "null"]) and isinstance(error.instance, bool | int | float):
         return (
-            "; write it in quotes" if _schema(error).get("x-secret") else f'; write "{shown(error.instance)}" in quotes'
+            "; write it in quotes"
+            if _schema(error).get("x-secret")
+            else f'; write "{written[:_SHOWN] or shown(error.instance)}" in quotes'
         )
     if isinstance(error.instance, bool) and "enabled" in _schema(error).get("properties", {}):
         return f"; write enabled: {shown(error.instance)} below it"
@@ -246,11 +256,6 @@ def _written(value: object) -> object:
     if isinstance(value, float) and (exact := Decimal(repr(value))) == exact.to_integral_value():
         return int(exact)
     return value
-
-
-def _one_line(text: str) -> str:
-    """The two line breaks that JSON does not escape."""
-    return text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
 
 
 def _unescaped(text: str) -> str:

@@ -30,7 +30,7 @@ def mistakes(document: Document) -> list[Mistake]:
     if found is None:
         return []
     if not isinstance(found, Mapping):
-        return [document.mistake((), "is not a map; values are a map of keys")]
+        return [document.mistake((), values.NO_MAP)]
     result = [document.mistake((key,), _unknown(key)) for key in found if key not in KEYS]
     flat = [key for key in MAPS if found.get(key) is not None and not isinstance(found[key], Mapping)]
     result += [document.mistake((key,), f"{key}: is not a map") for key in flat]

@@ -106,6 +106,16 @@ def test_what_cannot_be_converted(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "cannot be read" in capsys.readouterr().err
 
 
+def test_the_file_of_another_tool_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    release = {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "spec": {"values": {"dryRun": True}}}
+    code, made, said = run(capsys, tmp_path, release, "--chart", EVICTOR)
+    assert (code, made) == (2, None)
+    assert said[0].endswith("is a HelmRelease of Flux: give the values in it alone, in a file of their own")
+    code, made, said = run(capsys, tmp_path, ["a"])
+    assert (code, made) == (1, None)
+    assert said[0].endswith("1:1: is not a map; values are a map of keys")
+
+
 def test_from_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"castai-pod-pinner: {replicas: 3}")))
     assert main(["convert", "values", "-"]) == 0

@@ -236,8 +236,8 @@ def test_values_below_the_name_of_a_dependency_are_looked_at(capsys: pytest.Capt
     assert found == [
         "4:23: autoscaler.castai-pod-pinner.replica: unknown field 'replica'; did you mean replicas?",
     ]
-    (plan,) = lines(capsys, file, "moorage-planner: {plan: {delete: [N]}}", "values")
-    assert plan.startswith("1:35: moorage-planner.plan.delete[0]: 'N' is not made of")
+    (plan,) = lines(capsys, file, "moorage-planner: {plan: {delete: [Nope]}}", "values")
+    assert plan.startswith("1:35: moorage-planner.plan.delete[0]: 'Nope' is not made of")
 
 
 @pytest.mark.parametrize(("text", "key"), [(WRAPPER, "castai-pod-pinner"), (UMBRELLA, "autoscaler")])
@@ -352,10 +352,10 @@ def test_plans_alone_and_in_values(capsys: pytest.CaptureFixture[str], file: Pat
         "4:10: nodes[0].pods[0]: exactly one of name, owner, labels says which pods",
         "4:25: nodes[0].pods[0].count: 0 is too small, at least 1",
     ]
-    assert lines(capsys, file, "plan:\n  delete: [N]\n", "values") == [
-        "2:12: plan.delete[0]: 'N' is not made of lower-case letters, digits and '-', in parts separated by '.'"
+    assert lines(capsys, file, "plan:\n  delete: [No_]\n", "values") == [
+        "2:12: plan.delete[0]: 'No_' is not made of lower-case letters, digits and '-', in parts separated by '.'"
     ]
-    assert lines(capsys, file, "plan: {delete: [n]}\nexistingConfigMap: a", "values") == [
+    assert lines(capsys, file, "plan: {delete: [node]}\nexistingConfigMap: a", "values") == [
         "2:1: existingConfigMap: contradicts plan: keep one of them"
     ]
 
@@ -425,7 +425,7 @@ def chain(link: str) -> str:
         pytest.param(chain("[*a{}]"), "nested too deeply", id="deep aliases"),
         pytest.param(chain("{{<<: *a{}}}"), "nested too deeply", id="deep merges"),
         pytest.param("".join(f"k{i}: 1\n" for i in range(2000)), "more wrong than these 100 mistakes", id="many"),
-        pytest.param("replicas: " + "9" * 10000, "is not a number", id="many digits"),
+        pytest.param("replicas: " + "9" * 10000, "is not a whole number", id="many digits"),
         pytest.param(f"podLabels: {{{'a' * 900}: b}}", "cannot be a name here", id="long name"),
         pytest.param(f"? x{'y' * 100000}\n: 1", "nothing here has a name like that", id="long key"),
     ],

@@ -70,6 +70,32 @@ FILES: dict[str, tuple[str | bytes, int, str]] = {
         RIGHT,
         "values of castai-evictor",
     ),
+    "JSON that is indented by tabs": (
+        b'{\n\t"dryRun": true,\n\t"cycleInterval": "x"\n}\n',
+        WRONG,
+        "cycleInterval: 'x' does",
+    ),
+    "what PowerShell writes": (
+        "dryRun: true\n".encode("utf-16"),
+        WRONG,
+        "is UTF-16, as PowerShell writes it: save it as",
+    ),
+    "half a character": (r'{"scopedMode": "\ud83d"}', WRONG, "an escape stands for no character"),
+    "a number with too many digits": ("scopedMode: 0x" + "f" * 5000, WRONG, "scopedMode: '0xffff"),
+    "text that moves the cursor": (r'scopedMode: {"\e[31m\n": 1, "\x9b": 1}', WRONG, "is not true or false"),
+    "a text": ("hello", WRONG, "1:1: is not a map; values are a map of keys"),
+    "a version": (
+        "scopedMode: true\nimage: {tag: 1.10}",
+        WRONG,
+        'tag: 1.10, which means 1.1, is not a text; write "1.10"',
+    ),
+    "a hash": ("scopedMode: true\nimage: {tag: 12e45}", WRONG, "12e45, which means 12000000000000"),
+    "an answer": ("scopedMode: y\npodAnnotations: {a: no}", WRONG, 'no, which means false, is not a text; write "no"'),
+    "values of Flux that are a text": (
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: 'dryRun: true'}\n",
+        WRONG,
+        "spec.values: is not a map",
+    ),
     "JSON": ('{"scopedMode": "true"}', WRONG, "1:2: scopedMode: 'true' is not true or false"),
     "what helm get values writes": ("USER-SUPPLIED VALUES:\nscopedMode: 1\n", WRONG, "2:1: scopedMode: 1 is not true"),
     "what helm get values writes of none": ("USER-SUPPLIED VALUES:\nnull\n", RIGHT, "right, as values\n"),
@@ -230,6 +256,15 @@ def test_rules_beside_other_objects(capsys: pytest.CaptureFixture[str], tmp_path
     assert 'data["config.yaml"]: in line 1 of the text: evictionConfig[0].settings: is empty' in found
     code, found = said(capsys, tmp_path, f"{namespace}---\n{namespace}", "rules")
     assert (code, "another document begins here" in found) == (WRONG, True)
+
+
+def test_a_letter_is_a_text_in_rules_and_an_answer_to_kubectl(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rules = "[{podSelector: {labelSelector: {matchLabels: {a: y}}}, settings: {aggressive: {enabled: true}}}]"
+    assert said(capsys, tmp_path, rules, "rules") == (RIGHT, " right, as rules\n")
+    code, found = said(capsys, tmp_path, f"kind: EvictorConfig\nspec: {{evictionRules: {rules}}}\n", "rules")
+    assert (code, "matchLabels.a: y, which means true, is not a text" in found) == (WRONG, True)
 
 
 # --- the umbrella ---
