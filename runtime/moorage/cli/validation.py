@@ -245,6 +245,11 @@ def _rules(report: Report, data: bytes) -> None:
             found = wrong or rules.mistakes(document)
             report.mistakes += found
             report.notes += [] if found else rules.notes(document)
+        report.mistakes += [
+            each.mistake((), "is no object of Kubernetes: put it into a file of its own")
+            for each, _ in several
+            if not (isinstance(each.value, Mapping) and "kind" in each.value)
+        ]
         return
     of_kubectl = any(isinstance(each.value, Mapping) and "kind" in each.value for each, _ in several)
     document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True, letters=of_kubectl)

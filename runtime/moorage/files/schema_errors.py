@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 from typing import Any
 
 from jsonschema import ValidationError
 
 from .mistakes import Path, one_line
+from .opposites import WORD, are_opposite
 
 _TYPES = {
     "object": "a map",
@@ -25,8 +26,6 @@ _LISTED = 20
 _SHOWN = 60
 _COMPARED = 100
 _THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
-_NEGATION = re.compile(r"(?i)disabled?|ignored?|skip(ped)?|excluded?|without|prevent|deny")
-_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 UNSHOWN = "the value"
 UNQUOTED = "; in quotes it is a text: write it without"
 """What is said of true, false and numbers in quotes."""
@@ -168,7 +167,7 @@ def _leave_out(key: str, in_vain: Sequence[str]) -> str:
 
 
 def _words(key: str) -> set[str]:
-    return {word.lower().removesuffix("s") for word in _WORD.findall(key)}
+    return {word.lower().removesuffix("s") for word in WORD.findall(key)}
 
 
 def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: bool) -> str:
@@ -185,26 +184,15 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: 
             return f"{key} belongs at the top level" if at_top else f"did you mean {elsewhere[written]}?{remark}"
     # A long key is not compared, because the time grows with the square of its length.
     if len(key) <= _COMPARED:
-        alike = [each for each in known if len(each) < 2 * len(key) and not are_opposite(key, each)]
-        if close := get_close_matches(key, alike, 1, cutoff=0.6):
+        alike = [each for each in known if len(each) < 2 * len(key)]
+        close = get_close_matches(key, alike, 1, cutoff=0.6)
+        if close and not are_opposite(key, close[0]):
             return f"did you mean {close[0]}?"
     return known_here(known)
 
 
 def _folded(key: str) -> str:
     return key.replace("-", "").replace("_", "").lower()
-
-
-def are_opposite(one: str, other: str) -> bool:
-    """Whether two keys would be each other's opposite: alike but for a word that negates, which one of them has."""
-    without_one, without_other = _NEGATION.sub("", one), _NEGATION.sub("", other)
-    if (without_one == one) == (without_other == other):
-        return False
-    return _alike(without_one, without_other) > _alike(one, other)
-
-
-def _alike(one: str, other: str) -> float:
-    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def _as_written(what: str, written: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import CHARTS, UMBRELLA, values
 from .mistakes import Mistake, Path
-from .schema_errors import are_opposite
+from .opposites import are_opposite
 from .yamlfile import Document
 
 GLOBAL, TAGS, ENABLED = "global", "tags", "enabled"

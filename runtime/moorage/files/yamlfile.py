@@ -263,7 +263,8 @@ class _Builder:
         elif dialect.tag(value) not in _SCALARS[kind] or (isinstance(value, float) and not math.isfinite(value)):
             self._wrong(node, f"{node.value[:80]!r} is not {_NAMED.get(kind, 'a number')}", path)
         else:
-            self.locations[path] = self.locations[path]._replace(written=node.value)
+            if value is not None:
+                self.locations[path] = self.locations[path]._replace(written=node.value)
             return value
         return None
 

@@ -281,7 +281,6 @@ def test_anchors_and_merges_mean_what_helm_makes_of_them(capsys: pytest.CaptureF
         ("castai-evictor-ext: {enabled: false}", "castai-evictor"),
         ("castai-pod-pinner-ext: {}\nplan: {}", "moorage-planner"),
         ("replicas: 2", None),
-        ("text", None),
     ],
 )
 def test_the_chart_is_told_by_its_own_keys(

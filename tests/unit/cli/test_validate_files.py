@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -265,6 +266,59 @@ def test_a_letter_is_a_text_in_rules_and_an_answer_to_kubectl(
     assert said(capsys, tmp_path, rules, "rules") == (RIGHT, " right, as rules\n")
     code, found = said(capsys, tmp_path, f"kind: EvictorConfig\nspec: {{evictionRules: {rules}}}\n", "rules")
     assert (code, "matchLabels.a: y, which means true, is not a text" in found) == (WRONG, True)
+
+
+RULES = [{"podSelector": {"kind": "Job"}, "settings": {"aggressive": {"enabled": True}}}]
+OF_OTHERS = {"kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "x"}}
+CONFIG_MAP = {"kind": "ConfigMap", "data": {"config.yaml": json.dumps({"evictionConfig": RULES})}}
+RESOURCE = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {"evictionRules": RULES}}
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        ({"kind": "List", "items": [OF_OTHERS, CONFIG_MAP]}, RIGHT, " right, as rules\n"),
+        ({"kind": "List", "items": [OF_OTHERS]}, WRONG, "items[0].data: config.yaml is missing"),
+        ({"kind": "List", "items": None}, RIGHT, " right, as rules\n"),
+        (
+            {"kind": "List", "items": [RESOURCE]},
+            RIGHT,
+            "items[0].metadata: only the resource of the name evictor-config",
+        ),
+        (
+            {"apiVersion": RESOURCE["apiVersion"], "kind": "EvictorConfigList", "items": [{"spec": RESOURCE["spec"]}]},
+            RIGHT,
+            " right, as rules\n",
+        ),
+        (
+            {**CONFIG_MAP, "data": {"config.yaml": {}}},
+            WRONG,
+            "is not a text; write config.yaml: | and the rules below it",
+        ),
+        ({**RESOURCE, "spec": {"evictionConfig": RULES}}, WRONG, "did you mean spec.evictionRules?"),
+        (
+            {**RESOURCE, "kind": "evictorconfig"},
+            WRONG,
+            "kind: 'evictorconfig' holds no rules; they stand in an EvictorConf",
+        ),
+        ({"apiVersion": "v1", "spec": RESOURCE["spec"]}, WRONG, "1:1: kind: is missing, and with it the rules"),
+        ({"evictionConfig": [None]}, WRONG, "evictionConfig[0]: nothing is not a map"),
+    ],
+)
+def test_objects_as_a_cluster_has_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: object, code: int, words: str
+) -> None:
+    found = said(capsys, tmp_path, json.dumps(content), "rules")
+    assert words in found[1]
+    assert found[0] == code
+
+
+def test_a_document_without_kind_beside_objects_is_not_passed_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = f"{json.dumps(CONFIG_MAP)}\n---\n{json.dumps(RULES)}\n---\n{json.dumps(OF_OTHERS)}\n"
+    code, found = said(capsys, tmp_path, text, "rules")
+    assert (code, found) == (WRONG, "3:1: is no object of Kubernetes: put it into a file of its own\n")
 
 
 # --- the umbrella ---

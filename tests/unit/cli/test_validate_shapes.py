@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from moorage.cli import main
-from moorage.files.schema_errors import are_opposite
+from moorage.files.opposites import are_opposite
 
 EVICTOR, PINNER = "castai-evictor", "castai-pod-pinner"
 
@@ -173,12 +173,54 @@ def test_nothing_is_meant_that_is_the_opposite_or_in_vain(
     assert "did you mean" not in line
 
 
-def test_what_is_an_opposite() -> None:
-    assert are_opposite("removable", "removalDisabled")
-    assert are_opposite("disableDryRun", "dryRun")
-    assert not are_opposite("removalDisbled", "removalDisabled"), "a slip of the finger"
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("removable", "removalDisabled"),
+        ("removalEnabled", "removalDisabled"),
+        ("removalEnabld", "removalDisabled"),
+        ("removalAllowed", "removalDisabled"),
+        ("disableDryRun", "dryRun"),
+        ("disabled", "enabled"),
+        ("nonDisposable", "disposable"),
+        ("notDisposable", "forceDisposable"),
+        ("undisposable", "disposable"),
+        ("neverAggressive", "aggressive"),
+        ("disallowSpot", "allowSpot"),
+        ("unallowSpot", "allowSpot"),
+        ("notNamespace", "namespace"),
+        ("maxAvailable", "maxUnavailable"),
+        ("replicasMax", "replicasMin"),
+        ("minimumNodesToEvictPerCycle", "maxNodesToEvictPerCycle"),
+        ("mismatchLabelKeys", "matchLabelKeys"),
+        ("podAffinity", "podAntiAffinity"),
+    ],
+)
+def test_the_opposite_is_not_what_was_meant(key: str, other: str) -> None:
+    assert are_opposite(key, other)
+    assert are_opposite(other, key)
+
+
+def test_a_slip_of_the_finger_is_no_opposite() -> None:
+    assert not are_opposite("removalDisbled", "removalDisabled")
     assert not are_opposite("removalDisable", "removalDisabled")
     assert not are_opposite("agressive", "aggressive")
+    assert not are_opposite("podAnitAffinity", "podAntiAffinity")
+    assert not are_opposite("replicas", "replicasMin")
+    assert not are_opposite("maxNodesToEvict", "maxNodesToEvictPerCycle")
+    assert not are_opposite("runAsNonroot", "runAsNonRoot")
+
+
+@pytest.mark.parametrize(
+    "key", ["removalEnabled", "nonDisposable", "undisposable", "aggressiveDisabled", "neverDisposable", "unaggressive"]
+)
+def test_what_is_like_an_opposite_only_is_not_suggested_either(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str
+) -> None:
+    rules = [{"podSelector": {"kind": "Job"}, "settings": {key: {"enabled": True}}}]
+    code, found = said(capsys, tmp_path, rules, "rules")
+    assert code == 1
+    assert f"unknown field '{key}'; known here: aggressive, disposable, forceDisposable" in found[0]
 
 
 @pytest.mark.parametrize("text", ["a:\n\tb: c\n", "a:\n  b:\n  \tc: d\n", "a:\n- b\n\t- c\n"])

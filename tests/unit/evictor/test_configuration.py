@@ -102,9 +102,12 @@ def test_a_whole_config_map() -> None:
     text = json.dumps({"evictionConfig": [ENTRY]})
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"config.yaml": text}}
     assert rules.mistakes(document(manifest)) == []
-    for data in (None, {}, {"rules.yaml": text}, {"config.yaml": [ENTRY]}, "x"):
+    for data in (None, {}, {"rules.yaml": text}, "x"):
         (mistake,) = rules.mistakes(document({**manifest, "data": data}))
         assert mistake.full_sentence == "data: config.yaml is missing, the text with the rules"
+    (mistake,) = rules.mistakes(document({**manifest, "data": {"config.yaml": [ENTRY]}}))
+    assert mistake.path == ("data", "config.yaml")
+    assert mistake.sentence == "config.yaml: is not a text; write config.yaml: | and the rules below it"
     found = rules.mistakes(document({**manifest, "data": {"config.yaml": json.dumps(resource())}}))
     assert any("unknown field 'spec'" in each.full_sentence for each in found), "rules, and nothing else"
     (mistake,) = rules.mistakes(document({**manifest, "data": {"config.yaml": text.replace("Job", "job")}}))
@@ -287,4 +290,4 @@ def test_prices_are_looked_at_like_rules_alone_and_in_a_config_map() -> None:
     (mistake,) = rules.mistakes(document({"kind": "ConfigMap", "data": texts}))
     assert mistake.path == ("data", "prices.yaml")
     (mistake,) = rules.mistakes(document({"kind": "ConfigMap", "data": {**texts, "config.yaml": [ENTRY]}}))
-    assert mistake.full_sentence == "data: config.yaml is missing, the text with the rules"
+    assert mistake.path == ("data", "config.yaml")
