@@ -32,7 +32,8 @@ def mistakes(document: Document) -> list[Mistake]:
     if not isinstance(found, Mapping):
         return [document.mistake((), values.NO_MAP)]
     result = [document.mistake((key,), _unknown(key)) for key in found if key not in KEYS]
-    flat = [key for key in MAPS if found.get(key) is not None and not isinstance(found[key], Mapping)]
+    given = {key: inner for key, inner in found.items() if inner is not None or key == TAGS}  # which has no default
+    flat = [key for key in MAPS if not isinstance(given.get(key, {}), Mapping)]
     result += [document.mistake((key,), f"{key}: is not a map") for key in flat]
     result += _of_switch(document, found, ())
     if result:
@@ -44,7 +45,8 @@ def mistakes(document: Document) -> list[Mistake]:
         below = document.below(part)
         result += _at(part, values.mistakes(part, below))
         result += _of_switch(document, below.value, (part,)) if not result else []
-    return result
+    wrong = [key for key, tag in found.get(TAGS, {}).items() if not isinstance(tag, bool)]
+    return result + [document.mistake((TAGS, key), f"{key}: is not true or false") for key in wrong]
 
 
 def notes(document: Document) -> Iterator[Mistake]:
