@@ -115,6 +115,14 @@ class _Dumper(_Resolving, yaml.SafeDumper):
     """Puts into quotes what the library takes for something else than a text."""
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Lines stay lines: a text of several is most often a file."""
+    return dumper.represent_scalar(f"{TAG}str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def dump(value: object) -> str:
     """A document of YAML in ASCII that means the same to Helm, kubectl and ``yamlfile``; keys keep their order.
 

@@ -116,6 +116,48 @@ def test_the_file_of_another_tool_is_named(capsys: pytest.CaptureFixture[str], t
     assert said[0].endswith("1:1: is not a map; values are a map of keys")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            {"autoscaler": {EVICTOR: {"dryRun": True}}, EVICTOR: {"dryRun": False}},
+            f"{EVICTOR}: is there twice, first as autoscaler.{EVICTOR}; keep one of them",
+        ),
+        ({EVICTOR: False, PINNER: {"replicas": 1}}, f"{EVICTOR}: is not a map"),
+        ({"global": [1], PINNER: {"replicas": 1}}, "global: is not a map"),
+    ],
+)
+def test_what_is_there_twice_or_is_no_map_is_not_converted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: Any, words: str
+) -> None:
+    code, made, said = run(capsys, tmp_path, content)
+    assert (code, made) == (1, None)
+    assert words in said[0]
+
+
+def test_nothing_is_lost_without_a_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    content = {
+        PINNER: {"global": {"registry": "a"}},
+        EVICTOR: {"global": {"registry": "b"}, "dryRun": None},
+        "global": None,
+    }
+    code, made, said = run(capsys, tmp_path, content)
+    assert (code, made) == (0, {"global": {"registry": "a"}, EVICTOR: {"dryRun": None}})
+    assert f"{EVICTOR}.global.registry: is another one than that of all parts or of the part before, which" in said[0]
+    assert f"{EVICTOR}: dryRun is not set: the closed chart evicts then" in said[1]
+    assert len(said) == 2
+
+
+def test_lines_stay_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rules = "evictionConfig:\n- podSelector: {kind: Job}\n  settings: {aggressive: {enabled: true}}\n"
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump({EVICTOR: {"customConfig": rules}}))
+    assert main(["convert", "values", str(file)]) == 0
+    made = capsys.readouterr().out
+    assert yaml.safe_load(made)[EVICTOR]["customConfig"] == rules
+    assert "    - podSelector: {kind: Job}\n" in made
+
+
 def test_from_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"castai-pod-pinner: {replicas: 3}")))
     assert main(["convert", "values", "-"]) == 0
