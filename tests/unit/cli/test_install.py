@@ -19,7 +19,7 @@ from moorage.cli.installing.judging import Step, judge
 from moorage.cli.installing.releases import Release, unpacked
 from moorage.cli.installing.standing import EVICTOR, PARTS, PINNER, PLANNER
 from moorage.cli.installing.surroundings import DEFINITIONS
-from moorage.objects import KubeObject, Node
+from moorage.objects import KubeObject, Namespace, Node
 from tests.unit.cli.cluster_parts import (
     NAMESPACE,
     REFUSED,
@@ -300,6 +300,13 @@ def test_kubernetes_must_be_new_enough(version: str, taken: bool) -> None:
     plan = judge(found(version=version), VERSION)
     assert bool(plan.steps) is taken
     assert install.code(plan) == (0 if taken else 1)
+
+
+def test_a_namespace_that_is_being_deleted_takes_nothing_new() -> None:
+    leaving = msgspec.convert({"metadata": {"deletionTimestamp": "2026-11-30T00:00:00Z"}}, Namespace)
+    plan = judge(found(space=leaving), VERSION)
+    assert plan.steps == []
+    assert "namespace castai-agent is being deleted" in said(plan)
 
 
 def test_a_stuck_release_is_named_with_the_way_out() -> None:

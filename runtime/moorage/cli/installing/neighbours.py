@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from moorage.evictor.durations import duration
-from moorage.objects import Node
+from moorage.objects import Namespace, Node
 from moorage.wording import counted
 
 from ..installed.gathering import Hidden
@@ -49,6 +49,8 @@ def blockers(found: Surroundings) -> Iterator[str]:
     if numbers is not None and (int(numbers[1]), int(numbers[2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         yield f"Kubernetes {found.version} is too old: {oldest} or newer is needed. Upgrade the cluster first"
+    if isinstance(found.space, Namespace) and found.space.metadata.deletion_timestamp:
+        yield f"namespace {found.namespace} is being deleted. Wait until it is gone, then run this again"
 
 
 def findings(found: Surroundings) -> Iterator[Finding]:
