@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from moorage.files.dialect import dump
+from moorage.files.holders import Held, as_values
 from moorage.files.mistakes import FileMistakes
-from moorage.files.yamlfile import parse
+from moorage.files.yamlfile import Document, parse
 from tests.charts.rendering import Refused, render
 
 PLAIN = """\
@@ -60,6 +61,31 @@ def test_a_text_that_is_written_is_a_text_to_helm(echo: Path) -> None:
     texts = {f"k{index}": each for index, each in enumerate((*SCALARS, "", "ä😀\u2028", "a\tb", "#", "a: b", " a"))}
     assert by_helm(echo, dump(texts)) == texts
     assert parse("values.yaml", dump(texts).encode(), letters=True).value == texts
+
+
+NAMES = {
+    "a": "1",
+    "b.c": "-1",
+    "b.d.e": "01",
+    r"n.k\.io/x": "linux",
+    "l[0].x": "TRUE",
+    "l[2]": "null",
+    "m[0][1]": "{a,2,false}",
+    "f": "1.5",
+    "g": "99999999999999999999",
+    "h": "{}",
+    "i": "",
+    "j": "+7",
+    "k": "1e3",
+    "o": "0",
+}
+
+
+def test_names_and_values_are_what_set_makes_of_them(echo: Path) -> None:
+    parameters = [{"name": name, "value": value} for name, value in NAMES.items()]
+    ours = as_values(Document({"p": parameters}, {}), Held(("p",), None, is_list=True)).value
+    options = [word for name, value in NAMES.items() for word in ("--set", f"{name}={value}")]
+    assert json.loads(render(echo, options=options).one("Echo")["read"]) == ours
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from .reading import Unreadable, read
 PLANNER = "moorage-planner"
 MISTAKES = 1
 UNREADABLE = 2
+_QUOTED = re.compile(r'; write "[^"]*" in quotes\Z')
+_AS_TEXT = "; forceString of Argo CD, type of Terraform or setString of Helmfile keeps it a text"
+"""For values of ``--set``, to which quotes mean nothing."""
 
 
 @dataclass
@@ -77,12 +81,21 @@ def _values(report: Report, data: bytes, *, chart: str | None) -> None:
     parsed = _parsed(report, data, values.MAX_BYTES)
     held = [(found, each, wrong) for each, wrong in parsed if (found := holders.holder(each)) is not None]
     if not held:
+        _refuse_objects(parsed)
         document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True, letters=True)
         report.chart = _values_at(report, chart, document, ()) or None
         return
     report.mistakes += [each for _, _, wrong in held for each in wrong]
     if not report.mistakes:
         report.chart = _values_of_tools(report, chart, [(found, document) for found, document, _ in held])
+
+
+def _refuse_objects(parsed: list[tuple[Document, list[Mistake]]]) -> None:
+    """Objects of Kubernetes, of which no document holds values."""
+    for each, _ in parsed:
+        of, kind = (each.value.get(key) if isinstance(each.value, Mapping) else None for key in ("apiVersion", "kind"))
+        if isinstance(of, str) and isinstance(kind, str):
+            raise _Unusable(f"has no values for a chart of Moorage in it: it holds a {kind} of Kubernetes")
 
 
 def _parsed(report: Report, data: bytes, max_bytes: int) -> list[tuple[Document, list[Mistake]]]:
@@ -126,7 +139,9 @@ def _values_held(report: Report, chart: str | None, document: Document, held: ho
     """Check values in a file of another tool. Returns the chart that they are for."""
     chart = chart or held.chart
     if held.is_list:
-        return _values_at(report, chart, holders.as_values(document, held), held.path)
+        told = _values_at(report, chart, holders.as_values(document, held), held.path)
+        report.mistakes = [each._replace(sentence=_QUOTED.sub(_AS_TEXT, each.sentence)) for each in report.mistakes]
+        return told
     below = document.below(*held.path)
     if not held.is_text:
         return _values_at(report, chart, below, held.path)
@@ -160,7 +175,8 @@ def _values_at(report: Report, chart: str | None, document: Document, at: Path) 
         report.mistakes.append(document.mistake((), values.NO_MAP)._replace(path=at))
         return ""
     parts = values.parts(document)
-    if (known := chart or values.guess(document)) is not None:
+    around = any(len(path) == 1 for path in parts)  # whose other keys may be called like ours
+    if (known := chart or (None if around else values.guess(document))) is not None:
         _values_of(report, known, document, at)
         _say_where_dependencies_are(report, parts, at)
         return known
@@ -169,7 +185,7 @@ def _values_at(report: Report, chart: str | None, document: Document, at: Path) 
     for path, each in parts.items():
         _values_of(report, each, document.below(*path), (*at, *path))
         report.notes = list(umbrella.without_switch(report.notes, (*at, *path)))
-    report.notes += _like_parts(document, parts, at)
+    report.notes += [*_like_parts(document, parts, at), *_beside_parts(document, parts, at)]
     for name in {path[0] for path in parts if len(path) > 1 and not report.mistakes}:
         sentence = (
             f"{name}: nests as the closed umbrella does; moorage convert values makes values of the chart moorage of it"
@@ -185,6 +201,16 @@ def _like_parts(document: Document, parts: Mapping[Path, str], at: Path) -> Iter
         near = umbrella.part_like(key) if key not in names else None
         if near is not None:
             yield document.mistake((key,), f"{key}: is not checked; did you mean {near}?")._replace(path=(*at, key))
+
+
+def _beside_parts(document: Document, parts: Mapping[Path, str], at: Path) -> Iterable[Mistake]:
+    """Values of a part that stand beside its name instead of below it."""
+    part = values.guess(document)
+    if (part,) not in parts or part is None:
+        return
+    for key in document.value.keys() & values.schema_of(part)["properties"].keys() - {umbrella.GLOBAL}:
+        sentence = f"{key}: is not checked; values of {part} stand below {part}"
+        yield document.mistake((key,), sentence)._replace(path=(*at, key))
 
 
 def _values_of_umbrella(report: Report, document: Document, at: Path) -> None:

@@ -207,6 +207,61 @@ FILES: dict[str, tuple[str | bytes, int, str]] = {
         WRONG,
         "set.scopedMode: 'yes' is not true or false",
     ),
+    "variables of Terraform": ("# ours\n\nreplicas = 2\ndry_run  = true\n", UNREADABLE, "is in Terraform's language"),
+    "parameters with lists and dots in names": (
+        """\
+        apiVersion: argoproj.io/v1alpha1
+        kind: Application
+        spec:
+          source:
+            chart: castai-pod-pinner
+            helm:
+              parameters:
+              - {name: 'imagePullSecrets[0].name', value: registry}
+              - {name: 'nodeSelector.kubernetes\\.io/os', value: linux}
+              - {name: 'tolerations[0].operator', value: Exists}
+        """,
+        RIGHT,
+        "values of castai-pod-pinner",
+    ),
+    "a parameter that is no text": (
+        "set: [{name: 'podAnnotations.a\\.b/c', value: 'true'}, {name: castai.grpcURL, value: 'a:1'}]",
+        WRONG,
+        'podAnnotations["a.b/c"]: true is not a text; forceString of Argo CD, type of Terraform or',
+    ),
+    "what kubectl shows of several releases of Flux": (
+        """\
+        apiVersion: v1
+        kind: List
+        items:
+        - kind: Namespace
+        - apiVersion: helm.toolkit.fluxcd.io/v2
+          kind: HelmRelease
+          spec: {chartRef: {kind: OCIRepository, name: castai-evictor}, values: {replicas: many}}
+        """,
+        WRONG,
+        "7:74: items[1].spec.values.replicas: 'many' is not a whole number",
+    ),
+    "values that Flux takes from a ConfigMap": (
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  values.yaml: |\n    scopedMode: maybe\n",
+        WRONG,
+        "in line 1 of the text: scopedMode: 'maybe' is not true or false",
+    ),
+    "another object": (
+        "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 2}\n",
+        UNREADABLE,
+        "has no values for a chart of Moorage in it: it holds a Deployment of Kubernetes",
+    ),
+    "a wrapper chart with keys that are called like ours": (
+        "castai-evictor: {dryRun: maybe}\ningress: {enabled: true}\nwebhook: {enabled: true}\nplan: pro\n",
+        WRONG,
+        "1:18: castai-evictor.dryRun: 'maybe' is not true or false",
+    ),
+    "values beside the name of their part": (
+        "castai-evictor: {dryRun: true}\naggressiveMode: true\n",
+        RIGHT,
+        "2:1: aggressiveMode: is not checked; values of castai-evictor stand below castai-evictor (not a mistake)",
+    ),
     "a template": ("dryRun: {{ .Values.dry }}\n", UNREADABLE, "is a template"),
     "a path with dots": (
         "castai.apiKeySecretRef: x\nplanner.address: a:1\ndestinations: {mode: hard}\nwebhook: {enabled: true}\n",
@@ -396,7 +451,7 @@ def test_a_list_of_names_is_read_as_helm_reads_it() -> None:
     - {name: a.b.deep, value: x}
     """
     assert as_values(parse("f", text), Held(("p",), None, is_list=True)).value == {
-        "a": {"b": 1, "c": "01", "deep": "x"},
+        "a": {"b": {"deep": "x"}, "c": "01"},
         "d": "true",
         "e": None,
     }
