@@ -288,7 +288,12 @@ def _rules(report: Report, data: bytes) -> None:
 def _plan(report: Report, data: bytes) -> None:
     from moorage.planner import planfile  # only this kind needs the protocol
 
-    planfile.read(report.file, data)
+    try:
+        planfile.read(report.file, data)
+    except FileMistakes:
+        if why := languages.other(data):
+            raise _Unusable(why) from None
+        raise
 
 
 def _print(report: Report, kind: str) -> None:

@@ -60,6 +60,8 @@ def sentences(
             yield path, f"{name}{', '.join(missing)} is missing"
         case "oneOf":
             yield path, f"{name}{exactly_one(_schema(error))}"
+        case "type" if not _would_fit(error, written):
+            yield path, f"{name}{_as_written(what, written)} does not look like {looks(_schema(error))}"
         case "type":
             yield path, f"{name}{_as_written(what, written)} is not {expected(wanted)}{_hint(error, written)}"
         case "enum":
@@ -198,6 +200,14 @@ def _folded(key: str) -> str:
 def _as_written(what: str, written: str) -> str:
     """A value together with how the file writes it, where that differs: 1.10 is the number 1.1, and yes is true."""
     return what if what == UNSHOWN or not written or written == what else f"{written[:_SHOWN]}, which means {what},"
+
+
+def _would_fit(error: ValidationError, written: str) -> bool:
+    """Whether a number or true or false would be right as a text; that it is none is the smaller part of it then."""
+    pattern = _schema(error).get("pattern")
+    if pattern is None or "string" not in error.validator_value or not isinstance(error.instance, bool | int | float):
+        return True
+    return re.search(pattern, written or shown(error.instance)) is not None
 
 
 def _hint(error: ValidationError, written: str) -> str:

@@ -67,7 +67,7 @@ def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *ki
             "resources: {limits: {memory: 1XB}}",
             "1:22: resources.limits.memory: '1XB' does not look like 500m, 256Mi, 2",
         ),
-        ("serviceMonitor: {interval: 30}", '1:18: serviceMonitor.interval: 30 is not a text; write "30" in quotes'),
+        ("serviceMonitor: {interval: 30}", "1:18: serviceMonitor.interval: 30 does not look like 15s"),
         (
             "castai:\n  apiKey: a\n  apiKeySecretRef: b",
             "3:3: castai.apiKeySecretRef: contradicts castai.apiKey: keep one of them",

@@ -43,7 +43,7 @@ FILES: dict[str, tuple[str | bytes, int, str]] = {
           values: {dryRun: false, cycleInterval: 60}
         """,
         WRONG,
-        '12:27: spec.values.cycleInterval: 60 is not a text; write "60" in quotes\n',
+        "12:27: spec.values.cycleInterval: 60 does not look like 30s\n",
     ),
     "a key twice in one of several documents": (
         """\
@@ -312,6 +312,11 @@ def test_rules_beside_other_objects(capsys: pytest.CaptureFixture[str], tmp_path
     assert 'data["config.yaml"]: in line 1 of the text: evictionConfig[0].settings: is empty' in found
     code, found = said(capsys, tmp_path, f"{namespace}---\n{namespace}", "rules")
     assert (code, "another document begins here" in found) == (WRONG, True)
+
+
+def test_a_plan_that_is_a_template_is_called_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, found = said(capsys, tmp_path, "nodes:\n- name: {{ .name }}\n", "plan")
+    assert (code, "is a template" in found) == (UNREADABLE, True)
 
 
 def test_a_letter_is_a_text_in_rules_and_an_answer_to_kubectl(

@@ -213,7 +213,7 @@ def test_fields_without_effect_are_said_to_be() -> None:
         (resource({"cycleInterval": "0s"}), "spec.config.cycleInterval: '0s' does not look like 30s, 10m"),
         (resource({"cycleInterval": "0m0.0s"}), "spec.config.cycleInterval: '0m0.0s' does not look like 30s, 10m"),
         (resource({"drainTimeout": "-5m"}), "spec.config.drainTimeout: '-5m' does not look like 30s, 10m"),
-        (resource({"drainTimeout": 600}), "spec.config.drainTimeout: 600 is not a text"),
+        (resource({"drainTimeout": 600}), "spec.config.drainTimeout: 600 does not look like"),
         (
             resource({"aggressive": True}),
             "spec.config.aggressive: unknown field 'aggressive'; did you mean aggressiveM",

@@ -219,7 +219,7 @@ def test_zones_static_pods_and_long_names_that_are_meant() -> None:
         ("nodes:\n- name: n\n  existing: true\n  podz: []", "line 4: unknown field 'podz'; did you mean pods?"),
         ("nodes:\n- existing: true", "line 2: nodes: name is missing"),
         ("nodes: 7", "line 1: nodes: 7 is not a list"),
-        ("deadline: 10", 'line 1: deadline: 10 is not a text; write "10" in quotes'),
+        ("deadline: 10", "line 1: deadline: 10 does not look like 8m"),
         ("deadline: 10 minutes", "line 1: deadline: '10 minutes' does not look like 8m"),
         ("deadline: 25h", "line 1: deadline: 25h is not more than 0 and at most 24h"),
         ("deadline: 0s", "line 1: deadline: 0s is not more than 0 and at most 24h"),
