@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 from . import CHARTS, closed, values
-from .mistakes import FileMistakes, Mistake, Path
+from .mistakes import FileMistakes, Mistake, Path, dotted
 from .yamlfile import Document
 
 EVICTOR = "castai-evictor"
@@ -47,6 +48,8 @@ def convert(name: str, document: Document, chart: str | None = None) -> Converte
     Raises:
         FileMistakes: the values of a part are wrong; Helm would refuse them, too.
     """
+    if not isinstance(document.value, dict | NoneType):
+        raise FileMistakes(name, [document.mistake((), values.NO_MAP)])
     parts = {} if chart else values.parts(document)
     if not parts:
         alone = chart or values.guess(document)
@@ -54,7 +57,7 @@ def convert(name: str, document: Document, chart: str | None = None) -> Converte
             return None
         parts = {(): alone}
     made = Converted()
-    wrong: list[Mistake] = []
+    wrong = [*_twice(document, parts), *(_no_maps(document) if () not in parts else ())]
     if () not in parts:
         _around(made, document, parts)
     elif others := [each for each in CHARTS if each not in parts.values()]:
@@ -68,6 +71,23 @@ def convert(name: str, document: Document, chart: str | None = None) -> Converte
     if wrong:
         raise FileMistakes(name, wrong)
     return made
+
+
+def _twice(document: Document, parts: Mapping[Path, str]) -> Iterator[Mistake]:
+    """Values of one chart in several places: Moorage has each part once."""
+    first: dict[str, Path] = {}
+    for path, chart in parts.items():
+        if (before := first.setdefault(chart, path)) != path:
+            sentence = f"{path[-1]}: is there twice, first as {dotted(before)}; keep one of them"
+            yield document.mistake(path, sentence)
+
+
+def _no_maps(document: Document) -> Iterator[Mistake]:
+    """What stands at the top in the place of a part's values, or of what is for all, and is none."""
+    for name in (GLOBAL, *CHARTS):
+        inner = document.value.get(name) if isinstance(document.value, Mapping) else None
+        if inner is not None and not isinstance(inner, Mapping):
+            yield document.mistake((name,), f"{name}: {values.NO_MAP}")
 
 
 def _part(made: Converted, document: Document, path: Path, chart: str) -> None:
@@ -88,7 +108,7 @@ def _part(made: Converted, document: Document, path: Path, chart: str) -> None:
             "dryRun: false: the evictor acts as soon as this is installed; true has it say first what it would do"
         )
         made.remarks.append(document.mistake(("dryRun",), sentence)._replace(path=(*path, "dryRun")))
-    elif chart == EVICTOR and "dryRun" not in found:
+    elif chart == EVICTOR and found.get("dryRun") is None:
         sentence = "dryRun is not set: the closed chart evicts then, this one only says what it would do"
         made.remarks.append(document.mistake((), sentence)._replace(path=path))
     if found:
@@ -127,7 +147,7 @@ def _around(made: Converted, document: Document, parts: Mapping[Path, str]) -> N
     def look(value: Mapping[str, Any], above: Path) -> None:
         for name, inner in value.items():
             path = (*above, name)
-            if path in parts:
+            if path in parts or (inner is None and name in (GLOBAL, *CHARTS)):
                 continue
             if path in places:
                 look(inner, path)
@@ -152,6 +172,8 @@ def _shared(made: Converted, document: Document, path: Path) -> None:
             sentence = f"{name}: no part of Moorage makes use of it"
         elif values.counts_as_unset(known[name], inner):
             sentence = f"{name}: is the closed product's"
+        elif made.values.get(GLOBAL, {}).get(name, inner) != inner:
+            sentence = f"{name}: is another one than that of all parts or of the part before, which counts"
         else:
             made.values.setdefault(GLOBAL, {})[name] = copy.deepcopy(inner)
             continue

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-
-import yaml
 
 from . import CHARTS, UMBRELLA
 from .mistakes import Path
@@ -54,6 +53,8 @@ def holder(document: Document) -> Holder | None:
     known = _KINDS.get((group, kind)) or _KINDS.get(("", kind))
     if known is not None:
         return known(value)
+    if str(kind).endswith("List") and isinstance(_get(value, "items"), list):
+        return _of_list(value["items"])
     if isinstance(_get(value, "helmCharts"), list):
         return _of_kustomize(value)
     if isinstance(_get(value, "releases"), list):
@@ -62,7 +63,10 @@ def holder(document: Document) -> Holder | None:
         return _of_fleet(value)
     if isinstance(value, Mapping) and value and value.keys() <= _SETS:
         return _of_sets(value)
-    if isinstance(_get(value, "resources"), Mapping) and _get(value, "runtime") == "yaml":
+    if isinstance(_get(value, "resources"), Mapping) and "yaml" in (
+        _get(value, "runtime"),
+        _get(value, "runtime", "name"),
+    ):
         return _of_pulumi(value)
     return None
 
@@ -80,27 +84,86 @@ def as_values(document: Document, held: Held) -> Document:
         name, given = _get(entry, "name"), _get(entry, "value")
         if not isinstance(name, str):
             continue
-        *above, last = name.split(".")
-        inside = result
-        for depth, key in enumerate(above, 1):
-            inner = inside.setdefault(key, {})
-            inside = inner if isinstance(inner, dict) else inside
-            locations[tuple(above[:depth])] = document.location((*held.path, index))
+        path = _keys(name)
+        for depth in range(1, len(path) + 1):
+            locations[path[:depth]] = document.location((*held.path, index))
         is_text = _get(entry, "forceString") is True or _get(entry, "type") == "string" or not isinstance(given, str)
-        inside[last] = given if is_text else _typed(given)
-        locations[(*above, last)] = document.location((*held.path, index))
+        _put(result, path, given if is_text else _typed(given))
     return Document(result, locations)
 
 
+_STEP = re.compile(r"((?:[^.\\\[]|\\.)*)((?:\[[0-9]+\])*)(?:\.|\Z)")
+_MOST = 1000
+"""So many entries a list has at most here; Helm takes 65536."""
+
+
+def _keys(name: str) -> Path:
+    """A name in its parts: dots nest, ``[0]`` is an entry of a list, and a backslash takes a dot its meaning."""
+    path: list[str | int] = []
+    at = 0
+    while at < len(name):
+        step = _STEP.match(name, at)
+        numbers = [int(each) for each in re.findall("[0-9]+", step[2])] if step is not None else []
+        if step is None or any(number >= _MOST for number in numbers):
+            return (name,)
+        path += [re.sub(r"\\(.)", r"\1", step[1]), *numbers]
+        at = step.end()
+    return tuple(path) or (name,)
+
+
+def _put(result: dict[str, Any], path: Path, given: Any) -> None:
+    """Set a value; lists and maps around it are made as they are needed."""
+    inside: Any = result
+    for key, following in zip(path, (*path[1:], None), strict=True):
+        if isinstance(key, int):
+            inside.extend([None] * (key + 1 - len(inside)))
+        there = inside[key] if isinstance(key, int) else inside.get(key)
+        kind = list if isinstance(following, int) else dict
+        if following is None:
+            inside[key] = given
+        elif isinstance(there, kind):
+            inside = there
+        else:
+            inside[key] = kind()
+            inside = inside[key]
+
+
+_NAMED = {"true": True, "false": False, "null": None}
+_WHOLE = re.compile(r"0|[-+]?[1-9][0-9]{0,18}|[-+]0[0-9]{0,17}")
+
+
 def _typed(text: str) -> Any:
-    """A text as ``--set`` reads it: only true, false, null and whole numbers are not texts."""
-    if text in ("true", "false", "null"):
-        return yaml.safe_load(text)
-    return int(text) if text.isdecimal() and (text == "0" or text[0] != "0") else text
+    """A text as ``--set`` reads it: only true, false, null, whole numbers and lists in braces are not texts."""
+    if text.startswith("{") and text.endswith("}"):
+        return [_typed(each) for each in text[1:-1].split(",")]
+    if text.lower() in _NAMED:
+        return _NAMED[text.lower()]
+    return int(text) if _WHOLE.fullmatch(text) else text
+
+
+def _of_list(items: list[Any]) -> Holder | None:
+    """What `kubectl get` shows of several objects."""
+    found = [(index, each) for index, item in enumerate(items) if (each := holder(Document(item, {}))) is not None]
+    if not found:
+        return None
+    return Holder(
+        " and ".join(dict.fromkeys(each.kind for _, each in found)),
+        [held._replace(path=("items", index, *held.path)) for index, each in found for held in each.held],
+        [("items", index, *path) for index, each in found for path in each.unseen],
+    )
+
+
+def _of_config_map(value: Any) -> Holder | None:
+    """What Flux reads by ``valuesFrom``."""
+    texts = {key: text for key in _KEYS_OF_VALUES if isinstance(text := _get(value, "data", key), str)}
+    return Holder("a ConfigMap", [Held(("data", key), None, is_text=True) for key in texts], []) if texts else None
+
+
+_KEYS_OF_VALUES = ("values.yaml", "values.yml")
 
 
 def _of_flux(value: Any) -> Holder:
-    chart = _known(_get(value, "spec", "chart", "spec", "chart"))
+    chart = _known(_get(value, "spec", "chart", "spec", "chart")) or _known(_get(value, "spec", "chartRef", "name"))
     return Holder(
         "a HelmRelease of Flux", _maps(value, ("spec", "values"), chart), _there(value, ("spec", "valuesFrom"))
     )
@@ -113,11 +176,14 @@ def _of_argo(at: Path, kind: str) -> Callable[[Any], Holder]:
             chart = _known(_get(source, "chart") or str(_get(source, "path") or "").rstrip("/"))
             for key in ("valuesObject", "values"):
                 given = _get(source, "helm", key)
-                if isinstance(given, str | Mapping):
-                    found.held.append(Held((*path, "helm", key), chart, is_text=isinstance(given, str)))
+                if given is not None:
+                    is_text = key == "values" and isinstance(given, str)
+                    found.held.append(Held((*path, "helm", key), chart, is_text=is_text))
             if isinstance(_get(source, "helm", "parameters"), list):
                 found.held.append(Held((*path, "helm", "parameters"), chart, is_list=True))
-            found.unseen.extend((*path, "helm", key) for key in ("valueFiles",) if _get(source, "helm", key))
+            found.unseen.extend(
+                (*path, "helm", key) for key in ("valueFiles", "fileParameters") if _get(source, "helm", key)
+            )
         return found
 
     return made
@@ -197,14 +263,18 @@ def _of_sets(value: Any) -> Holder:
     return Holder("Terraform's list of names and values", held, [])
 
 
-_KINDS: Mapping[tuple[str, Any], Callable[[Any], Holder]] = {
+_KINDS: Mapping[tuple[str, Any], Callable[[Any], Holder | None]] = {
     ("helm.toolkit.fluxcd.io", "HelmRelease"): _of_flux,
     ("argoproj.io", "Application"): _of_argo(("spec",), "an Application of Argo CD"),
     ("argoproj.io", "ApplicationSet"): _of_argo(("spec", "template", "spec"), "an ApplicationSet of Argo CD"),
     ("helm.cattle.io", "HelmChart"): _of_rancher,
     ("helm.cattle.io", "HelmChartConfig"): _of_rancher,
     ("", "HelmChartInflationGenerator"): _of_generator,
+    ("v1", "ConfigMap"): _of_config_map,
 }
+
+
+_ARCHIVE = re.compile(r"-v?[0-9]+[.][^/]*[.]tgz")
 
 
 def _ours(entries: list[Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -215,7 +285,7 @@ def _ours(entries: list[Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]
 
 
 def _maps(value: Any, path: Path, chart: str | None) -> list[Held]:
-    return [Held(path, chart)] if isinstance(_get(value, *path), Mapping) else []
+    return [Held(path, chart)] if _get(value, *path) is not None else []
 
 
 def _there(value: Any, path: Path) -> list[Path]:
@@ -224,7 +294,7 @@ def _there(value: Any, path: Path) -> list[Path]:
 
 def _known(chart: Any) -> str | None:
     """The chart that a reference names: alone, in a repository, in a folder, or in a registry with its tag."""
-    name = str(chart).rpartition("/")[2].partition(":")[0]
+    name = _ARCHIVE.sub("", str(chart).rpartition("/")[2].partition(":")[0])
     return name if name in (*CHARTS, UMBRELLA) else None
 
 

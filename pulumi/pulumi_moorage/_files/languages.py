@@ -11,6 +11,8 @@ _BLOCK = re.compile(
     re.MULTILINE,
 )
 _ASSIGNED = re.compile(rb'^[ \t]*[a-z_]+[ \t]*=[ \t]*("|\[|\{|[0-9]|true|false|[a-z_]+[.(])', re.MULTILINE)
+_VARIABLES = re.compile(rb"(?:[ \t]*(?:(?:#|//)[^\n]*)?\r?\n)*[a-z][a-z0-9_]*[ \t]*=[ \t]*[^=\s]")
+"""What a file of variables begins with."""
 _TEMPLATE = re.compile(rb"\{\{-?[ ]")
 
 TERRAFORM = (
@@ -26,6 +28,6 @@ def other(data: bytes) -> str:
     Args:
         data: a file that is no YAML, or no map.
     """
-    if _BLOCK.search(data) and _ASSIGNED.search(data):
+    if (_BLOCK.search(data) and _ASSIGNED.search(data)) or _VARIABLES.match(data):
         return TERRAFORM
     return TEMPLATE if _TEMPLATE.search(data) else ""

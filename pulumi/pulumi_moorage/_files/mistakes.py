@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
@@ -62,6 +63,11 @@ def get(value: Any, key: str) -> Any:
     return value
 
 
+def one_line(text: str) -> str:
+    """A text with JSON's escapes for what would break the line, or move the cursor of a terminal."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
 def dotted(path: Path) -> str:
     """A path as users write it: ``nodes[3].labels["example.com/zone"]``."""
     text = ""
@@ -73,5 +79,5 @@ def dotted(path: Path) -> str:
         if part.replace("-", "").replace("_", "").isalnum():
             text += f".{name}" if text else name
         else:
-            text += f'["{name}"]'
+            text += f"[{one_line(json.dumps(name, ensure_ascii=False))}]"
     return text

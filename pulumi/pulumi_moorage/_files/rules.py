@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import prices, schemas
-from .mistakes import FileMistakes, Mistake
+from .mistakes import FileMistakes, Mistake, Path
 from .nulls import without_nulls
+from .schema_errors import shown
 from .yamlfile import Document, parse
 
 MAX_BYTES = 1 << 20
@@ -26,6 +27,9 @@ NAME = "evictor-config"
 _LISTS = ("List", "ConfigMapList", "EvictorConfigList")
 """What `kubectl get` says of several resources."""
 _RULES = "rules.schema.json"
+_OF_OBJECTS = ("apiVersion", "kind")
+_ELSEWHERE = {"evictionconfig": "spec.evictionRules"}
+"""How the published file calls what the resource calls otherwise."""
 
 
 def mistakes(document: Document) -> list[Mistake]:
@@ -36,9 +40,13 @@ def mistakes(document: Document) -> list[Mistake]:
     if _kind(value) == "ConfigMap":
         return _of_config_map(document, value)
     if _kind(value) == "EvictorConfig":
-        return list(schemas.mistakes(RESOURCE, document, value))
-    if _kind(value) in _LISTS and isinstance(value.get("items"), list):
-        return [each for index, _ in enumerate(value["items"]) for each in _of_item(document, index)]
+        return list(schemas.mistakes(RESOURCE, document, value, _ELSEWHERE))
+    if _kind(value) in _LISTS and isinstance(value.get("items", []), list):
+        items = _items(document)
+        about = [each for each in items if are_in(each[1])] or items
+        return [each._replace(path=(*at, *each.path)) for at, item in about for each in mistakes(item)]
+    if isinstance(value, Mapping) and not value.keys().isdisjoint(_OF_OBJECTS):
+        return [document.mistake(("kind",), f"kind: {_without_rules(_kind(value))}")]
     if isinstance(value, Mapping) and prices.LIST in value:
         return prices.mistakes(document)
     return mistakes_of_rules(document)
@@ -79,6 +87,8 @@ def are_in(document: Document) -> bool:
 def notes(document: Document) -> Iterator[Mistake]:
     """Parts of a valid file that have no effect."""
     value = without_nulls(document.value)
+    if _kind(value) in _LISTS:
+        yield from (each._replace(path=(*at, *each.path)) for at, item in _items(document) for each in notes(item))
     if _kind(value) != "EvictorConfig":
         return
     declared = schemas.load(RESOURCE)["properties"]["spec"]["properties"]
@@ -99,13 +109,27 @@ def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, Mapping) else None
 
 
-def _of_item(document: Document, index: int) -> list[Mistake]:
-    found = mistakes(document.below("items", index))
-    return [each._replace(path=("items", index, *each.path)) for each in found]
+def _items(document: Document) -> list[tuple[Path, Document]]:
+    """The objects of a list, each with its place. What a server leaves out of them the list says."""
+    kind = str(_kind(document.value)).removesuffix("List")
+    left_out = {"apiVersion": document.value.get("apiVersion"), "kind": kind} if kind else {}
+    found: list[tuple[Path, Document]] = []
+    for index, item in enumerate(document.value.get("items") or ()):
+        below = document.below("items", index)
+        whole = {**left_out, **item} if isinstance(item, Mapping) else item
+        found.append((("items", index), Document(whole, below.locations)))
+    return found
+
+
+def _without_rules(kind: Any) -> str:
+    what = f"{shown(kind)} holds no rules" if kind is not None else "is missing, and with it the rules"
+    return f"{what}; they stand in an EvictorConfig, or in {KEY} of a ConfigMap"
 
 
 def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake]:
     data = value.get("data")
+    if isinstance(data, Mapping) and isinstance(data.get(KEY), Mapping | list):
+        return [document.mistake(("data", KEY), f"{KEY}: is not a text; write {KEY}: | and the rules below it")]
     texts = data if isinstance(data, Mapping) else {}
     known = {key: of for key, of in _TEXTS.items() if isinstance(texts.get(key), str)}
     if not known or (KEY in texts and KEY not in known):

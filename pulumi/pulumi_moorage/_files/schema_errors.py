@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import SequenceMatcher, get_close_matches
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, cast
 
 from jsonschema import ValidationError
 
-from .mistakes import Path
+from .mistakes import Path, one_line
+from .opposites import WORD, are_opposite
 
 _TYPES = {
     "object": "a map",
@@ -26,8 +27,6 @@ _LISTED = 20
 _SHOWN = 60
 _COMPARED = 100
 _THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
-_NEGATION = re.compile(r"(?i)disabled?|ignored?|skip(ped)?|excluded?|without|prevent|deny")
-_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 UNSHOWN = "the value"
 UNQUOTED = "; in quotes it is a text: write it without"
 """What is said of true, false and numbers in quotes."""
@@ -36,12 +35,15 @@ NUMBER = r"\pN+([.]\pN+)?"
 _NUMBER = re.compile(r"\d+([.]\d+)?")
 
 
-def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None) -> Iterator[tuple[Path, str]]:
+def sentences(
+    error: ValidationError, elsewhere: Mapping[str, str] | None = None, written: str = ""
+) -> Iterator[tuple[Path, str]]:
     """The mistakes that one schema error stands for, with their locations in the document.
 
     Args:
         error: the error.
         elsewhere: for keys that are often misplaced: the key in small letters to its correct path.
+        written: how the file writes a value that is no text; unset: as the value is shown.
     """
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
@@ -59,8 +61,10 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
             yield path, f"{name}{', '.join(missing)} is missing"
         case "oneOf":
             yield path, f"{name}{exactly_one(_schema(error))}"
+        case "type" if not _would_fit(error, written):
+            yield path, f"{name}{_as_written(what, written)} does not look like {looks(_schema(error))}"
         case "type":
-            yield path, f"{name}{what} is not {expected(wanted)}{_hint(error)}"
+            yield path, f"{name}{_as_written(what, written)} is not {expected(wanted)}{_hint(error, written)}"
         case "enum":
             yield path, f"{name}{what} is none of {choices(wanted)}"
         case _ if "x-contradicts" in _schema(error):
@@ -81,7 +85,7 @@ def shown(value: object) -> str:
     """A value as messages quote it: a text in single quotes with JSON's escapes, all else as JSON."""
     if value is None:
         return "nothing"
-    text = _one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
+    text = one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
     if isinstance(value, str):
         text = f"'{_unescaped(text[1:-1])}'"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
@@ -166,7 +170,7 @@ def _leave_out(key: str, in_vain: Sequence[str]) -> str:
 
 
 def _words(key: str) -> set[str]:
-    return {word.lower().removesuffix("s") for word in _WORD.findall(key)}
+    return {word.lower().removesuffix("s") for word in WORD.findall(key)}
 
 
 def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: bool) -> str:
@@ -183,8 +187,9 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: 
             return f"{key} belongs at the top level" if at_top else f"did you mean {elsewhere[written]}?{remark}"
     # A long key is not compared, because the time grows with the square of its length.
     if len(key) <= _COMPARED:
-        alike = [each for each in known if len(each) < 2 * len(key) and not are_opposite(key, each)]
-        if close := get_close_matches(key, alike, 1, cutoff=0.6):
+        alike = [each for each in known if len(each) < 2 * len(key)]
+        close = get_close_matches(key, alike, 1, cutoff=0.6)
+        if close and not are_opposite(key, close[0]):
             return f"did you mean {close[0]}?"
     return known_here(known)
 
@@ -193,23 +198,26 @@ def _folded(key: str) -> str:
     return key.replace("-", "").replace("_", "").lower()
 
 
-def are_opposite(one: str, other: str) -> bool:
-    """Whether two keys would be each other's opposite: alike but for a word that negates, which one of them has."""
-    without_one, without_other = _NEGATION.sub("", one), _NEGATION.sub("", other)
-    if (without_one == one) == (without_other == other):
-        return False
-    return _alike(without_one, without_other) > _alike(one, other)
+def _as_written(what: str, written: str) -> str:
+    """A value together with how the file writes it, where that differs: 1.10 is the number 1.1, and yes is true."""
+    return what if what == UNSHOWN or not written or written == what else f"{written[:_SHOWN]}, which means {what},"
 
 
-def _alike(one: str, other: str) -> float:
-    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
+def _would_fit(error: ValidationError, written: str) -> bool:
+    """Whether a number or true or false would be right as a text; that it is none is the smaller part of it then."""
+    pattern, kinds = _schema(error).get("pattern"), cast("Any", error.validator_value)
+    if pattern is None or "string" not in kinds or not isinstance(error.instance, bool | int | float):
+        return True
+    return re.search(pattern, written or shown(error.instance)) is not None
 
 
-def _hint(error: ValidationError) -> str:
+def _hint(error: ValidationError, written: str) -> str:
     kinds: Any = error.validator_value
     if kinds in ("string", ["string", "null"]) and isinstance(error.instance, bool | int | float):
         return (
-            "; write it in quotes" if _schema(error).get("x-secret") else f'; write "{shown(error.instance)}" in quotes'
+            "; write it in quotes"
+            if _schema(error).get("x-secret")
+            else f'; write "{written[:_SHOWN] or shown(error.instance)}" in quotes'
         )
     if isinstance(error.instance, bool) and "enabled" in _schema(error).get("properties", {}):
         return f"; write enabled: {shown(error.instance)} below it"
@@ -247,11 +255,6 @@ def _written(value: object) -> object:
     if isinstance(value, float) and (exact := Decimal(repr(value))) == exact.to_integral_value():
         return int(exact)
     return value
-
-
-def _one_line(text: str) -> str:
-    """The two line breaks that JSON does not escape."""
-    return text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
 
 
 def _unescaped(text: str) -> str:

@@ -49,7 +49,7 @@ def mistakes(
     mistakes = _without_repetition(
         document.mistake(where, sentence)
         for error in _validator(path).iter_errors(value)
-        for where, sentence in sentences(error, elsewhere)
+        for where, sentence in sentences(error, elsewhere, document.location(tuple(error.absolute_path)).written)
     )
     yield from islice(mistakes, MAX_MISTAKES)
     if next(mistakes, None) is not None:

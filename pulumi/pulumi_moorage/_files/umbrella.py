@@ -9,7 +9,7 @@ from typing import Any
 
 from . import CHARTS, UMBRELLA, values
 from .mistakes import Mistake, Path
-from .schema_errors import are_opposite
+from .opposites import are_opposite
 from .yamlfile import Document
 
 GLOBAL, TAGS, ENABLED = "global", "tags", "enabled"
@@ -31,9 +31,10 @@ def mistakes(document: Document) -> list[Mistake]:
     if found is None:
         return []
     if not isinstance(found, Mapping):
-        return [document.mistake((), "is not a map; values are a map of keys")]
+        return [document.mistake((), values.NO_MAP)]
     result = [document.mistake((key,), _unknown(key)) for key in found if key not in KEYS]
-    flat = [key for key in MAPS if found.get(key) is not None and not isinstance(found[key], Mapping)]
+    given = {key: inner for key, inner in found.items() if inner is not None or key == TAGS}  # which has no default
+    flat = [key for key in MAPS if not isinstance(given.get(key, {}), Mapping)]
     result += [document.mistake((key,), f"{key}: is not a map") for key in flat]
     result += _of_switch(document, found, ())
     if result:
@@ -45,7 +46,8 @@ def mistakes(document: Document) -> list[Mistake]:
         below = document.below(part)
         result += _at(part, values.mistakes(part, below))
         result += _of_switch(document, below.value, (part,)) if not result else []
-    return result
+    wrong = [key for key, tag in found.get(TAGS, {}).items() if not isinstance(tag, bool)]
+    return result + [document.mistake((TAGS, key), f"{key}: is not true or false") for key in wrong]
 
 
 def notes(document: Document) -> Iterator[Mistake]:

@@ -16,6 +16,7 @@ from .yamlfile import Document
 MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret. Helm refuses larger ones."""
 
+NO_MAP = "is not a map; values are a map of keys"
 KEY_OF_STRATEGY = "updateStrategy"
 TERRAFORM = {"evictor": "castai-evictor", "pod_pinner": "castai-pod-pinner"}
 """What our Terraform module calls its parts, whose keys it spells in its own way."""

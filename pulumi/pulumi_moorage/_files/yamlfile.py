@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from typing import Any, NamedTuple
 
 import yaml
 
+from . import dialect
 from .mistakes import FileMistakes, Mistake, Path
 
 MAX_BYTES = 8 << 20
@@ -16,14 +18,27 @@ _MAX_DEPTH = 32
 _MAX_NESTING = 3 * _MAX_DEPTH  # more than any file within _MAX_DEPTH has: ``<<`` nests without adding to the path
 _TOO_DEEP = f"nested too deeply, at most {_MAX_DEPTH} levels are read"
 _TOO_LARGE = f"too large with its aliases, at most {_MAX_NODES} values are read"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
+_SCALARS: dict[str, tuple[str, ...]] = {
+    "int": ("int",),
+    "float": ("float", "int"),
+    "bool": ("bool",),
+    "null": ("null",),
+}
+"""The tags of values that are no texts, and what a scalar with such a tag may be."""
+_TEXTS = ("str", "timestamp", "value", "merge")
+_NAMED = {"bool": "true or false", "null": "null"}
+
+
 class Location(NamedTuple):
-    """Line and column, counted from 1."""
+    """Line and column, counted from 1; and of a value that is no text how it is written."""
 
     line: int
     column: int
+    written: str = ""
 
 
 class Document(NamedTuple):
@@ -58,7 +73,9 @@ class Document(NamedTuple):
         return Document(value, locations)
 
 
-def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False) -> Document:
+def parse(
+    name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False, letters: bool = False
+) -> Document:
     """Parse a YAML file with one document.
 
     Args:
@@ -66,6 +83,7 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
         data: its content, UTF-8.
         max_bytes: a larger file is refused without parsing.
         merge: whether ``<<`` is supported, as in Helm's files.
+        letters: whether y and n are true and false, as to Helm and kubectl; else they are texts.
 
     Raises:
         FileMistakes: the file cannot be parsed.
@@ -73,7 +91,7 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
     if len(data) > max_bytes:
         raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
     documents = _compose(name, data)
-    builder = _Builder(merge=merge)
+    builder = _Builder(merge=merge, letters=letters)
     value = builder.build(documents[0], ()) if documents else None
     if len(documents) > 1:
         sentence = (
@@ -86,13 +104,16 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
     return Document(value, builder.locations)
 
 
-def parse_each(name: str, data: bytes, *, max_bytes: int = MAX_BYTES) -> list[tuple[Document, list[Mistake]]]:
+def parse_each(
+    name: str, data: bytes, *, max_bytes: int = MAX_BYTES, letters: bool = False
+) -> list[tuple[Document, list[Mistake]]]:
     """Parse a YAML file that may have several documents: each, and what is wrong in it.
 
     Args:
         name: the file's name, for messages.
         data: its content, UTF-8.
         max_bytes: a larger file is refused without parsing.
+        letters: whether y and n are true and false; see ``parse``.
 
     Raises:
         FileMistakes: the file cannot be parsed.
@@ -101,7 +122,7 @@ def parse_each(name: str, data: bytes, *, max_bytes: int = MAX_BYTES) -> list[tu
         raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
     found = []
     for node in _compose(name, data):
-        builder = _Builder(merge=True)
+        builder = _Builder(merge=True, letters=letters)
         value = builder.build(node, ())
         found.append((Document(value, builder.locations), builder.mistakes))
     return found
@@ -113,7 +134,8 @@ def _compose(name: str, data: bytes) -> list[yaml.Node]:
         documents = list(yaml.compose_all(data.decode("utf-8-sig"), Loader=_Loader))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise FileMistakes(name, [Mistake(line, "is not UTF-8", 1)]) from error
+        sentence = "is UTF-16, as PowerShell writes it: save it as UTF-8" if data[:2] in _UTF16 else "is not UTF-8"
+        raise FileMistakes(name, [Mistake(line, sentence, 1)]) from error
     except _TooMuchError as error:
         raise FileMistakes(name, [Mistake(error.mark.line + 1, error.sentence, error.mark.column + 1)]) from error
     except yaml.MarkedYAMLError as error:
@@ -143,7 +165,7 @@ class _TooMuchError(Exception):
         self.mark = mark
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(dialect.Loader):
     """Counts the values while it builds them: aliases multiply, and a few lines can become gigabytes."""
 
     def __init__(self, stream: str) -> None:
@@ -174,12 +196,12 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Builder:
-    def __init__(self, *, merge: bool, merging: int = 0) -> None:
+    def __init__(self, *, merge: bool, letters: bool, merging: int = 0) -> None:
         self.locations: dict[Path, Location] = {}
         self.mistakes: list[Mistake] = []
         self._merge = merge
+        self._letters = letters
         self._merging = merging
-        self._loader = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.locations.setdefault(path, _location(node))
@@ -226,7 +248,7 @@ class _Builder:
             elif self._merging > _MAX_DEPTH:
                 self._wrong(each, _TOO_DEEP, path)
             else:
-                inner = _Builder(merge=True, merging=self._merging + 1)
+                inner = _Builder(merge=True, letters=self._letters, merging=self._merging + 1)
                 brought = inner._mapping(each, path)
                 self.locations |= {below: at for below, at in inner.locations.items() if below[len(path)] not in result}
                 result.update({key: value for key, value in brought.items() if key not in result})
@@ -234,20 +256,18 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         kind = node.tag.rpartition(":")[2]
-        if kind in ("int", "float") and ":" in node.value:
-            return node.value  # 1:30 is the number 90 in YAML 1.1, and a text for everybody else
-        if kind in ("int", "float", "bool", "null"):
-            try:
-                value = self._loader.construct_object(node)
-            except ValueError:
-                value = math.nan
-            if isinstance(value, float) and not math.isfinite(value):
-                self._wrong(node, f"{node.value[:80]!r} is not a number", path)
-                return None
-            return value
-        if kind not in ("str", "timestamp", "value"):
+        if kind in _TEXTS or (kind == "bool" and len(node.value) == 1 and not self._letters):
+            return node.value
+        value = dialect.value(node.value) if kind in _SCALARS else None
+        if kind not in _SCALARS:
             self._wrong(node, f"the tag {node.tag[:80]} is not supported", path)
-        return node.value
+        elif dialect.tag(value) not in _SCALARS[kind] or (isinstance(value, float) and not math.isfinite(value)):
+            self._wrong(node, f"{node.value[:80]!r} is not {_NAMED.get(kind, 'a number')}", path)
+        else:
+            if value is not None:
+                self.locations[path] = self.locations[path]._replace(written=node.value)
+            return value
+        return None
 
 
 def _location(node: yaml.Node) -> Location:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import ValidationError
 
@@ -204,8 +204,8 @@ def _as_written(what: str, written: str) -> str:
 
 def _would_fit(error: ValidationError, written: str) -> bool:
     """Whether a number or true or false would be right as a text; that it is none is the smaller part of it then."""
-    pattern = _schema(error).get("pattern")
-    if pattern is None or "string" not in error.validator_value or not isinstance(error.instance, bool | int | float):
+    pattern, kinds = _schema(error).get("pattern"), cast("Any", error.validator_value)
+    if pattern is None or "string" not in kinds or not isinstance(error.instance, bool | int | float):
         return True
     return re.search(pattern, written or shown(error.instance)) is not None
 
