@@ -36,6 +36,7 @@ PLAN = st.one_of(
     deed("pin_devices", NODES, st.integers(1, 3), WITHIN),
     deed("create_late", NODES, WITHIN),
     deed("create_starting", NODES, WITHIN),
+    deed("create_removing", NODES, WITHIN),
     deed("create_instance", NODES, WITHIN),
     deed("pin_again", NODES, WITHIN),
     deed("delete", NODES, WITHIN),
@@ -46,6 +47,7 @@ PLAN = st.one_of(
 PEOPLE = st.one_of(
     deed("join", NODES | MACHINES, st.booleans()),
     deed("register", MACHINES, st.just(True) | st.booleans(), st.booleans()),
+    deed("register_removing", MACHINES, st.booleans()),
     deed("agent_comes", NODES | MACHINES),
     deed("instance_registers", MACHINES, st.booleans()),
     deed("pod_is_refused", NODES | MACHINES, st.sampled_from(EVERY_REASON)),
@@ -98,6 +100,7 @@ MORNINGS: tuple[tuple[Deed, ...], ...] = (
         (0.0, "pin", "n2", 1, 60.0),
         (0.5, "register", "m1", True, False),
     ),
+    ((0.0, "create_removing", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0), (0.5, "register_removing", "m1", True)),
     ((0.0, "create_starting", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
     ((0.0, "create_starting", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0), (2.0, "join", "n1", True)),
     ((0.0, "create_starting", "n1", 60.0), (0.0, "expect", "n1", 60.0), (2.0, "join", "n1", True)),

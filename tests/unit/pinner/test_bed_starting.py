@@ -233,14 +233,7 @@ TOLERANT: Json = {"tolerations": [{"operator": "Exists"}]}
 
 def registers(bed: Bed, *, ready: bool = True) -> None:
     """A machine brings its Node along, with our taint and its startup taint as it is."""
-    taints = ({"key": PREPARING, "effect": "NoSchedule"}, {"key": CNI, "effect": "NoExecute"})
-    body = {
-        "metadata": {"name": "own", "labels": {"batch": "b"}},
-        "spec": {"taints": list(taints)},
-        "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"}},
-    }
-    bed.api.create("nodes", body)
-    bed.people.join("own", ready=ready)
+    bed.people.register("own", labels={"batch": "b"}, removing=(CNI,), ready=ready)
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -132,6 +132,11 @@ class Day:
         """Pods are to be bound once the machine has started."""
         self._bed.planner.create(node, within=within, **STARTING)
 
+    def create_removing(self, node: str, within: float) -> None:
+        """A machine brings its Node along, with a startup taint that removes pods."""
+        taints = STARTING["startup_taints"]
+        self._bed.planner.create_late(node, within=within, match_labels=BATCH, startup_taints=taints)
+
     def create_instance(self, node: str, within: float) -> None:
         """Which instance the machine is is known, and it is the same for every node."""
         self._bed.planner.create(node, within=within, provider_id=INSTANCE)
@@ -174,6 +179,10 @@ class Day:
         if self._bed.node(machine) is None:
             taints = [PREPARING] if guarded else []
             self._bed.people.register(machine, labels=BATCH, taints=taints, ready=ready)
+
+    def register_removing(self, machine: str, ready: bool) -> None:
+        if self._bed.node(machine) is None:
+            self._bed.people.register(machine, labels=BATCH, ready=ready, removing=(AGENT,))
 
     def agent_comes(self, node: str) -> None:
         """The startup taint goes."""

@@ -110,11 +110,13 @@ class People:
         *,
         labels: Json | None = None,
         taints: Sequence[str] = (PREPARING,),
+        removing: Sequence[str] = (),
         ready: bool = True,
         owner: str = "",
         **spec: Any,
     ) -> None:
         """A machine brings its own Node, with taints from its first moment on; Karpenter says by which NodeClaim."""
+        effects = {**dict.fromkeys(taints, "NoSchedule"), **dict.fromkeys(removing, "NoExecute")}
         claim = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": owner, "uid": f"uid-{owner}"}
         body = {
             "metadata": {
@@ -122,7 +124,7 @@ class People:
                 "labels": {"pool": "a", **(labels or {})},
                 "ownerReferences": [claim] if owner else [],
             },
-            "spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints], **spec},
+            "spec": {"taints": [{"key": key, "effect": effect} for key, effect in effects.items()], **spec},
             "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"}},
         }
         self._api.create("nodes", body)

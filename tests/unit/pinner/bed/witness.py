@@ -34,6 +34,7 @@ class Witness:
         self._was_bound: set[tuple[str, str]] = set()
         self._joined: set[str] = set()
         self._theirs: set[str] = set()
+        self._nodes: defaultdict[str, set[str]] = defaultdict(set)  # Node to its uids
         self._names: defaultdict[str, set[str]] = defaultdict(set)  # reservation to what its Node was called
         self._wrong: list[str] = []
         bed.api.store.listeners.append(self._on_change)
@@ -43,11 +44,14 @@ class Witness:
         found = change.object
         if plural == "pods" and (node := found["spec"].get("nodeName")):
             self._see_binding(found["metadata"]["uid"], node)
+            self._see_removal(found, node)
             self._was_bound.add((found["metadata"]["uid"], node))
         if plural == "pods":
             self._see_nomination(found)
         if plural == "nodereservations" and (name := (found.get("spec") or {}).get("nodeName")):
             self._names[found["metadata"]["name"]].add(name)
+        if plural == "nodes":
+            self._nodes[found["metadata"]["name"]].add(found["metadata"]["uid"])
         if plural == "nodes" and _has_kubelet(found):
             self._joined.add(found["metadata"]["name"])
 
@@ -61,6 +65,15 @@ class Witness:
         passing = {taint["key"] for taint in promise.get("startupTaints", ())}
         if not _has_kubelet(there) or passing & {taint["key"] for taint in there["spec"].get("taints", ())}:
             self._wrong.append(f"pod {uid} was bound to {node}, which had not started")
+
+    def _see_removal(self, pod: Json, node: str) -> None:
+        """Nothing is bound to a Node that would remove it at once; of a second one of that name a watch may be late."""
+        uid, there = pod["metadata"]["uid"], self._bed.node(node) or {"spec": {}}
+        if len(self._nodes[node]) > 1:
+            return
+        removing = {taint["key"] for taint in there["spec"].get("taints", ()) if taint["effect"] == "NoExecute"}
+        if (uid, node) not in self._was_bound and removing - {each["key"] for each in pod["spec"]["tolerations"]}:
+            self._wrong.append(f"pod {uid} was bound to {node}, which removes it: {removing}")
 
     def _see_nomination(self, pod: Json) -> None:
         """Another program's nomination stays until the pod is bound."""
