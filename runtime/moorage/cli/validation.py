@@ -182,6 +182,8 @@ def _values_at(report: Report, chart: str | None, document: Document, at: Path) 
         return known
     if not parts:
         raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join((*CHARTS, UMBRELLA))}")
+    shared = values.mistakes_in_global(document, parts.values())
+    report.mistakes += [each._replace(path=(*at, *each.path)) for each in shared]
     for path, each in parts.items():
         _values_of(report, each, document.below(*path), (*at, *path))
         report.notes = list(umbrella.without_switch(report.notes, (*at, *path)))
@@ -209,6 +211,8 @@ def _beside_parts(document: Document, parts: Mapping[Path, str], at: Path) -> It
     if (part,) not in parts or part is None:
         return
     for key in document.value.keys() & values.schema_of(part)["properties"].keys() - {umbrella.GLOBAL}:
+        if umbrella.part_like(key) is not None:
+            continue
         sentence = f"{key}: is not checked; values of {part} stand below {part}"
         yield document.mistake((key,), sentence)._replace(path=(*at, key))
 

@@ -48,11 +48,11 @@ def holder(document: Document) -> Holder | None:
     ``helmCharts``, Helmfile's ``releases``, Rancher's ``helm.cattle.io/v1`` and Fleet, and Pulumi's ``resources``.
     """
     value = document.value
-    group, kind = str(_get(value, "apiVersion")).partition("/")[0], _get(value, "kind")
+    group, kind = str(_get(value, "apiVersion")).partition("/")[0], str(_get(value, "kind"))
     known = _KINDS.get((group, kind)) or _KINDS.get(("", kind))
     if known is not None:
         return known(value)
-    if str(kind).endswith("List") and isinstance(_get(value, "items"), list):
+    if kind.endswith("List") and isinstance(_get(value, "items"), list):
         return _of_list(value["items"])
     if isinstance(_get(value, "helmCharts"), list):
         return _of_kustomize(value)
@@ -262,7 +262,7 @@ def _of_sets(value: Any) -> Holder:
     return Holder("Terraform's list of names and values", held, [])
 
 
-_KINDS: Mapping[tuple[str, Any], Callable[[Any], Holder | None]] = {
+_KINDS: Mapping[tuple[str, str], Callable[[Any], Holder | None]] = {
     ("helm.toolkit.fluxcd.io", "HelmRelease"): _of_flux,
     ("argoproj.io", "Application"): _of_argo(("spec",), "an Application of Argo CD"),
     ("argoproj.io", "ApplicationSet"): _of_argo(("spec", "template", "spec"), "an ApplicationSet of Argo CD"),

@@ -125,6 +125,7 @@ def test_the_file_of_another_tool_is_named(capsys: pytest.CaptureFixture[str], t
         ),
         ({EVICTOR: False, PINNER: {"replicas": 1}}, f"{EVICTOR}: is not a map"),
         ({"global": [1], PINNER: {"replicas": 1}}, "global: is not a map"),
+        ({"global": {"labels": ""}, PINNER: {"replicas": 1}}, "global.labels: '' is not a map"),
     ],
 )
 def test_what_is_there_twice_or_is_no_map_is_not_converted(

@@ -257,6 +257,12 @@ FILES: dict[str, tuple[str | bytes, int, str]] = {
         WRONG,
         "1:18: castai-evictor.dryRun: 'maybe' is not true or false",
     ),
+    "what is for all parts of a wrapper chart": (
+        "global: {imagePullSecrets: x, ours: 1}\ncastai-evictor: {dryRun: true}\n",
+        WRONG,
+        "1:10: global.imagePullSecrets: 'x' is not a list",
+    ),
+    "a kind that is no text": ("kind: [List]\napiVersion: [v1]\nscopedMode: true\n", WRONG, "unknown field 'kind'"),
     "values beside the name of their part": (
         "castai-evictor: {dryRun: true}\naggressiveMode: true\n",
         RIGHT,
