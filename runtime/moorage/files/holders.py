@@ -92,8 +92,8 @@ def as_values(document: Document, held: Held) -> Document:
 
 
 _STEP = re.compile(r"((?:[^.\\\[]|\\.)*)((?:\[[0-9]+\])*)(?:\.|\Z)")
-_MOST = 1000
-"""So many entries a list has at most here; Helm takes 65536."""
+_MOST, _DEEPEST = 1000, 32
+"""So many entries a list has at most here, where Helm takes 65536, and so deep a name nests."""
 
 
 def _keys(name: str) -> Path:
@@ -103,7 +103,7 @@ def _keys(name: str) -> Path:
     while at < len(name):
         step = _STEP.match(name, at)
         numbers = [int(each) for each in re.findall("[0-9]+", step[2])] if step is not None else []
-        if step is None or any(number >= _MOST for number in numbers):
+        if step is None or any(number >= _MOST for number in numbers) or len(path) + len(numbers) >= _DEEPEST:
             return (name,)
         path += [re.sub(r"\\(.)", r"\1", step[1]), *numbers]
         at = step.end()

@@ -229,6 +229,11 @@ FILES: dict[str, tuple[str | bytes, int, str]] = {
         WRONG,
         'podAnnotations["a.b/c"]: true is not a text; forceString of Argo CD, type of Terraform or',
     ),
+    "a parameter that nests without end": (
+        f"set: [{{name: 'scopedMode{'[999]' * 5000}', value: a}}, {{name: '{'a.' * 5000}', value: a}}]",
+        UNREADABLE,
+        "its keys do not show which chart they are for",
+    ),
     "what kubectl shows of several releases of Flux": (
         """\
         apiVersion: v1
