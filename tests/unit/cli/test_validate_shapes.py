@@ -211,6 +211,12 @@ def test_a_slip_of_the_finger_is_no_opposite() -> None:
     assert not are_opposite("runAsNonroot", "runAsNonRoot")
 
 
+@pytest.mark.parametrize("key", ["nodeGracePeriodSeconds", "nodeGracePeriod"])
+def test_another_unit_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str) -> None:
+    code, found = said(capsys, tmp_path, {key: 300}, "values", "--chart", EVICTOR)
+    assert (code, found[0].partition("; ")[2]) == (1, "did you mean nodeGracePeriodMinutes? Its value is in minutes.")
+
+
 @pytest.mark.parametrize(
     "key", ["removalEnabled", "nonDisposable", "undisposable", "aggressiveDisabled", "neverDisposable", "unaggressive"]
 )
