@@ -63,6 +63,8 @@ def convert(name: str, document: Document, chart: str | None = None) -> Converte
     elif others := [each for each in CHARTS if each not in parts.values()]:
         sentence = f"the chart moorage installs {' and '.join(others)}, too; enabled: false below a name leaves it out"
         made.remarks.append(document.mistake((), sentence))
+    if () not in parts:
+        wrong += values.mistakes_in_global(document, parts.values())
     for path, each in parts.items():
         below = document.below(*path)
         wrong += [found._replace(path=(*path, *found.path)) for found in values.mistakes(each, below)]

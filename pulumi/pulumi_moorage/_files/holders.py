@@ -49,11 +49,11 @@ def holder(document: Document) -> Holder | None:
     ``helmCharts``, Helmfile's ``releases``, Rancher's ``helm.cattle.io/v1`` and Fleet, and Pulumi's ``resources``.
     """
     value = document.value
-    group, kind = str(_get(value, "apiVersion")).partition("/")[0], _get(value, "kind")
+    group, kind = str(_get(value, "apiVersion")).partition("/")[0], str(_get(value, "kind"))
     known = _KINDS.get((group, kind)) or _KINDS.get(("", kind))
     if known is not None:
         return known(value)
-    if str(kind).endswith("List") and isinstance(_get(value, "items"), list):
+    if kind.endswith("List") and isinstance(_get(value, "items"), list):
         return _of_list(value["items"])
     if isinstance(_get(value, "helmCharts"), list):
         return _of_kustomize(value)
@@ -93,8 +93,8 @@ def as_values(document: Document, held: Held) -> Document:
 
 
 _STEP = re.compile(r"((?:[^.\\\[]|\\.)*)((?:\[[0-9]+\])*)(?:\.|\Z)")
-_MOST = 1000
-"""So many entries a list has at most here; Helm takes 65536."""
+_MOST, _DEEPEST = 1000, 32
+"""So many entries a list has at most here, where Helm takes 65536, and so deep a name nests."""
 
 
 def _keys(name: str) -> Path:
@@ -104,7 +104,7 @@ def _keys(name: str) -> Path:
     while at < len(name):
         step = _STEP.match(name, at)
         numbers = [int(each) for each in re.findall("[0-9]+", step[2])] if step is not None else []
-        if step is None or any(number >= _MOST for number in numbers):
+        if step is None or any(number >= _MOST for number in numbers) or len(path) + len(numbers) >= _DEEPEST:
             return (name,)
         path += [re.sub(r"\\(.)", r"\1", step[1]), *numbers]
         at = step.end()
@@ -263,7 +263,7 @@ def _of_sets(value: Any) -> Holder:
     return Holder("Terraform's list of names and values", held, [])
 
 
-_KINDS: Mapping[tuple[str, Any], Callable[[Any], Holder | None]] = {
+_KINDS: Mapping[tuple[str, str], Callable[[Any], Holder | None]] = {
     ("helm.toolkit.fluxcd.io", "HelmRelease"): _of_flux,
     ("argoproj.io", "Application"): _of_argo(("spec",), "an Application of Argo CD"),
     ("argoproj.io", "ApplicationSet"): _of_argo(("spec", "template", "spec"), "an ApplicationSet of Argo CD"),

@@ -23,6 +23,7 @@ _TYPES = {
     "number": "a number",
     "boolean": "true or false",
 }
+_UNITS = ("milliseconds", "seconds", "minutes", "hours", "days")
 _LISTED = 20
 _SHOWN = 60
 _COMPARED = 100
@@ -190,8 +191,14 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str], *, nested: 
         alike = [each for each in known if len(each) < 2 * len(key)]
         close = get_close_matches(key, alike, 1, cutoff=0.6)
         if close and not are_opposite(key, close[0]):
-            return f"did you mean {close[0]}?"
+            return f"did you mean {close[0]}?{_other_unit(key, close[0])}"
     return known_here(known)
+
+
+def _other_unit(key: str, meant: str) -> str:
+    """A remark where a value cannot be taken over as it is."""
+    given, wanted = (each[-1].lower() if each else "" for each in (WORD.findall(key), WORD.findall(meant)))
+    return f" Its value is in {wanted}." if wanted in _UNITS and given != wanted else ""
 
 
 def _folded(key: str) -> str:

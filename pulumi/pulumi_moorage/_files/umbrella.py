@@ -39,9 +39,7 @@ def mistakes(document: Document) -> list[Mistake]:
     result += _of_switch(document, found, ())
     if result:
         return result
-    if found.get(GLOBAL):
-        shared = Document({GLOBAL: found[GLOBAL]}, document.locations)
-        result += dict.fromkeys(each for chart in CHARTS for each in values.mistakes(chart, shared))
+    result += values.mistakes_in_global(document, CHARTS)
     for part in _given(found):
         below = document.below(part)
         result += _at(part, values.mistakes(part, below))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import CHARTS, closed, evictor, podspec, rules, schemas, together
@@ -93,6 +93,19 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
         if isinstance(value.get("customConfig"), str):
             result += rules.mistakes_in_text(document, "customConfig")
     return result
+
+
+def mistakes_in_global(document: Document, charts: Iterable[str]) -> list[Mistake]:
+    """What Helm would refuse below global of a chart around ours: each part's schema judges it.
+
+    Args:
+        document: values of the chart around them, a map.
+        charts: the parts.
+    """
+    if not isinstance(document.value.get("global"), dict):
+        return []
+    shared = Document({"global": document.value["global"]}, document.locations)
+    return list(dict.fromkeys(each for chart in charts for each in mistakes(chart, shared)))
 
 
 def _of_terraform(chart: str, document: Document, found: Mistake) -> Mistake:
