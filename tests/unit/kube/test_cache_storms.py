@@ -108,7 +108,10 @@ class Storm:
         await self.server.stop()
         self.server.store.restore(self.backup)
         await self.server.start()
-        await eventually(lambda: int(self.f.cache.resource_version or 0) <= self.server.store.version)
+        # Events from before may still be on their way until the cache watches again.
+        await eventually(
+            lambda: self.server.watches and int(self.f.cache.resource_version or 0) <= self.server.store.version
+        )
 
 
 ACTIONS = sorted(name for name, value in vars(Storm).items() if asyncio.iscoroutinefunction(value))

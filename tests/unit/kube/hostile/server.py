@@ -65,6 +65,8 @@ class Exchange:
     writer: asyncio.StreamWriter
     closed: bool = False
     sent: int = field(default=0)
+    position: int = 0
+    """The resourceVersion of a watch's last event."""
 
     async def raw(self, data: bytes) -> None:
         self.writer.write(data)
@@ -200,9 +202,10 @@ class HostileServer:
         self._changed = asyncio.Event()
 
     async def bookmark(self) -> None:
-        """Send a bookmark of the newest resourceVersion on every watch."""
+        """Send a bookmark on every watch: of the newest resourceVersion, but never beyond an event still to be sent."""
         for watch in list(self.watches):
-            await watch.event("BOOKMARK", self._mark())
+            behind = any(version > watch.position for version, *_ in self.store.history)
+            await watch.event("BOOKMARK", self._mark(watch.position if behind else self.store.version))
 
     def asked(self, verb: str) -> list[Request]:
         """The requests of one verb so far."""
@@ -303,12 +306,12 @@ class HostileServer:
         await exchange.start(*([protobuf.WATCH] if exchange.binary else []))
         for key in sorted(self.store.objects):
             await exchange.event("ADDED", self.store.objects[key])
-        await exchange.event("BOOKMARK", self._mark({"k8s.io/initial-events-end": "true"}))
+        await exchange.event("BOOKMARK", self._mark(self.store.version, {"k8s.io/initial-events-end": "true"}))
         await never(exchange)
 
-    def _mark(self, annotations: Json | None = None) -> Json:
+    def _mark(self, version: int, annotations: Json | None = None) -> Json:
         """A bookmark's object: an empty Pod as Go writes it. A list that is required is null when it is not there."""
-        meta: Json = {"resourceVersion": str(self.store.version)}
+        meta: Json = {"resourceVersion": str(version)}
         if annotations is not None:
             meta["annotations"] = annotations
         return {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": {"containers": None}, "status": {}}
@@ -323,12 +326,12 @@ class HostileServer:
 
     async def serve_watch(self, exchange: Exchange) -> None:
         """All events after the requested resourceVersion, until the client disconnects or the test cuts."""
-        position = int(exchange.request.query.get("resourceVersion") or 0)
-        if position < self.store.oldest and self.gone_as_status:
+        exchange.position = int(exchange.request.query.get("resourceVersion") or 0)
+        if exchange.position < self.store.oldest and self.gone_as_status:
             await exchange.answer(410, protobuf.status(EXPIRED) if exchange.binary else EXPIRED)
             return
         await exchange.start(*([protobuf.WATCH] if exchange.binary else []))
-        if position < self.store.oldest:
+        if exchange.position < self.store.oldest:
             await exchange.event("ERROR", EXPIRED)
             await exchange.end()
             return
@@ -337,9 +340,9 @@ class HostileServer:
             while not exchange.closed:
                 changed = self._changed
                 for version, kind, obj in list(self.store.history):
-                    if version > position and not exchange.closed:
+                    if version > exchange.position and not exchange.closed:
+                        exchange.position = version
                         await self._event(exchange, kind, obj)
-                        position = version
                 await changed.wait()
         finally:
             exchange._leave()
