@@ -37,6 +37,7 @@ class TlsContexts:
         self._context: ssl.SSLContext | None = None
         self._made_of: tuple[bytes | None, KeyPair | None] = (None, None)
         self._rejected: tuple[bytes | None, KeyPair | None] | None = None
+        self._kept_for = ""
 
     def current(self, pair: KeyPair | None = None) -> ssl.SSLContext:
         """The context for a client certificate. The same object is returned until something changes.
@@ -55,10 +56,21 @@ class TlsContexts:
             if self._context is None:
                 raise
             self._rejected = parts
-            logger.warning("new certificate unusable, keeping the previous one", extra={"error": str(error)})
+            self._keep(str(error))
+        except OSError as error:  # too many open files: the next request tries again
+            reason = f"{self._source}: certificates cannot be loaded: {error.strerror or error}"
+            if self._context is None:
+                raise CredentialsError(f"{reason}. Raise the limit of open files") from None
+            self._keep(reason)
         else:
-            self._made_of, self._rejected = parts, None
+            self._made_of, self._rejected, self._kept_for = parts, None, ""
         return self._context
+
+    def _keep(self, reason: str) -> None:
+        """Say once why the previous context stays in use."""
+        if reason != self._kept_for:
+            self._kept_for = reason
+            logger.warning("new certificate unusable, keeping the previous one", extra={"error": reason})
 
     def _build(self, ca: bytes | None, pair: KeyPair | None) -> ssl.SSLContext:
         context = self._trusting(ca)

@@ -121,7 +121,7 @@ class WebhookService:
         try:
             pair, authority = await self._certificate()
             self._take(pair, authority)
-        except (errors.KubeError, Unusable, ssl.SSLError, ValueError) as error:
+        except (errors.KubeError, Unusable, OSError, ValueError) as error:  # of TLS, or too many open files
             self._complain(str(error))
         else:
             self._complaint = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,28 @@ def test_a_rotated_ca_makes_a_new_context_and_a_broken_one_does_not(
     second = contexts.current()
     assert second is not first
     assert len(second.get_ca_certs()) == 2
+
+
+def test_too_many_open_files_are_no_fault_of_a_certificate_and_are_tried_again(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_name: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    old, new = pki.issue("me"), pki.issue("me")
+    contexts = TlsContexts("here", None)
+    with monkeypatch.context() as few:
+        few.setattr(os, "memfd_create", refuse)
+        with pytest.raises(
+            CredentialsError, match=r"^here: certificates cannot be loaded: Too many open files\. Raise"
+        ):
+            contexts.current(old)
+    first = contexts.current(old)
+    with monkeypatch.context() as few:
+        few.setattr(os, "memfd_create", refuse)
+        assert [contexts.current(new), contexts.current(new)] == [first, first]
+    assert caplog.messages.count("new certificate unusable, keeping the previous one") == 1
+    assert contexts.current(new) is not first
 
 
 # --- files that change ---

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -144,6 +146,19 @@ async def test_what_cannot_be_used_is_told_once_and_the_last_one_stays(replica: 
         await replica.look()
     assert replica.problems[1:] == ["Secret ns/webhook: it holds something else"]
     assert replica.webhook.ready
+
+
+async def test_too_many_open_files_end_nothing(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as few:
+        few.setattr(os, "memfd_create", refuse)
+        for _ in range(3):
+            await replica.look()
+    assert replica.problems == ["[Errno 24] Too many open files"]
+    await replica.look()
+    assert replica.shown == replica.data[CERTIFICATE]
 
 
 async def test_the_key_never_goes_to_a_disk(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
