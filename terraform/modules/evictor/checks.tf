@@ -230,8 +230,12 @@ locals {
       for each in values : [
         [
           for type in try([local.schema[each.at].type], []) : {
-            path  = each.path, before = "", shown = each.shown,
-            after = " is not ${type.words}${can(regex(type.when, each.json)) ? replace(type.hint, "{}", each.json) : ""}"
+            path = each.path, before = "", shown = each.shown,
+            after = (
+              can(regex(type.fits, each.json)) && !can(regex(local.schema[each.at].pattern.expression, each.json))
+              ? " does not look like ${local.schema[each.at].pattern.words}"
+              : " is not ${type.words}${can(regex(type.when, each.json)) ? replace(type.hint, "{}", each.json) : ""}"
+            )
           } if !can(regex(type.expression, each.json))
         ],
         [

@@ -29,6 +29,7 @@ _BY_JSON = {
 }
 # What looks like such a value, and is a text in quotes.
 _IN_QUOTES = {"boolean": "(?i:true|false)", "integer": r"\pN+", "number": schema_errors.NUMBER}
+_PLAIN = "^[-0-9tf]"
 _SIZES = {"Length": '"', "Items": "[", "Properties": "{"}
 _TOP = ""
 _NO_LIMIT = 1 << 40
@@ -130,17 +131,19 @@ def _type(schema: Schema, *, nullable: bool) -> dict[str, str]:
     # The hints of schema_errors, for a text that looks like a plain value, or the other way round.
     when, hint = "^$", ""
     if named == ["string"]:
-        when, hint = "^[-0-9tf]", '; write "{}" in quotes'
+        when, hint = _PLAIN, '; write "{}" in quotes'
         if schema.get("x-secret"):
             hint = "; write it in quotes"
     elif plain := [_IN_QUOTES[kind] for kind in named if kind in _IN_QUOTES]:
         when, hint = f'^"({"|".join(plain)})"$', schema_errors.UNQUOTED
-    return {
+    found = {
         "expression": f"^({'|'.join(expressions)})",
         "words": schema_errors.expected(kinds),
         "when": when,
         "hint": hint,
     }
+    # A number, true or false that would not fit as a text either is told so.
+    return found | {"fits": _PLAIN} if "string" in kinds and "pattern" in schema else found
 
 
 def _limits(schema: Schema) -> dict[str, Any]:
