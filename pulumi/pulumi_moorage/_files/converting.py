@@ -13,7 +13,7 @@ from .mistakes import FileMistakes, Mistake, Path, dotted
 from .yamlfile import Document
 
 EVICTOR = "castai-evictor"
-GLOBAL = "global"
+GLOBAL, CASTAI = "global", "castai"
 _SCALED_LATER = ("replicaCount", "deploy")
 """Keys of onboarding scripts: the closed product scales up what they stop."""
 _MANAGED = "managedByCASTAI"
@@ -97,10 +97,7 @@ def _part(made: Converted, document: Document, path: Path, chart: str) -> None:
     found = copy.deepcopy(document.value) or {}
     switch = found.pop("enabled", None)
     shared = found.pop(GLOBAL, None)
-    while notes := list(_in_vain(Document(found, document.locations), chart)):  # one may hide another
-        for note in notes:
-            _remove(found, note.path)
-            made.left_out.append(note._replace(path=(*path, *note.path)))
+    _leave_out(made, Document(found, document.locations), path, chart)
     if "replicaCount" in found:
         found = {("replicas" if key == "replicaCount" else key): inner for key, inner in found.items()}
     if isinstance(switch, bool):
@@ -117,6 +114,14 @@ def _part(made: Converted, document: Document, path: Path, chart: str) -> None:
         made.values[chart] = found
     if isinstance(shared, Mapping):
         _shared(made, document.below(GLOBAL), (*path, GLOBAL))
+
+
+def _leave_out(made: Converted, document: Document, path: Path, chart: str) -> None:
+    """Take away from a part's values what has no effect."""
+    while notes := list(_in_vain(document, chart)):  # one may hide another
+        for note in notes:
+            _remove(document.value, note.path)
+            made.left_out.append(note._replace(path=(*path, *note.path)))
 
 
 def _in_vain(document: Document, chart: str) -> Iterator[Mistake]:
@@ -167,9 +172,12 @@ def _shared(made: Converted, document: Document, path: Path) -> None:
         name: inner
         for chart in CHARTS
         for name, inner in values.schema_of(chart)["properties"][GLOBAL]["properties"].items()
-        if name != "castai"
     }
     for name, inner in (document.value or {}).items():
+        if name == CASTAI and isinstance(inner, Mapping):
+            inner = _planner_for_all(made, document, path)
+            if not inner:
+                continue
         if name not in known:
             sentence = f"{name}: no part of Moorage makes use of it"
         elif values.counts_as_unset(known[name], inner):
@@ -180,6 +188,22 @@ def _shared(made: Converted, document: Document, path: Path) -> None:
             made.values.setdefault(GLOBAL, {})[name] = copy.deepcopy(inner)
             continue
         made.left_out.append(document.mistake((name,), sentence)._replace(path=(*path, name)))
+
+
+def _planner_for_all(made: Converted, document: Document, path: Path) -> dict[str, Any]:
+    """What the pod pinner makes use of in what all charts of the closed product are told of it: a planner's address."""
+    found: dict[str, Any] = {GLOBAL: {CASTAI: copy.deepcopy(dict(document.value[CASTAI]))}}
+    without = Converted()
+    _leave_out(without, Document(found, {}), (), closed.PINNER)
+    kept: dict[str, Any] = found.get(GLOBAL, {}).get(CASTAI, {})
+    mistakes = [(each.path[2:], each.sentence) for each in without.left_out]
+    for name in [each for each in kept if (GLOBAL, CASTAI, each) not in closed.ADDRESSES]:
+        mistakes.append(((name,), f"{name}: no part of Moorage makes use of it"))
+        del kept[name]
+    for inner, sentence in mistakes:
+        mistake = document.mistake((CASTAI, *inner), sentence)
+        made.left_out.append(mistake._replace(path=(*path, CASTAI, *inner)))
+    return kept
 
 
 def _remove(value: dict[str, Any], path: Path) -> None:

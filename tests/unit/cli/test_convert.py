@@ -62,7 +62,8 @@ def test_a_closed_umbrella(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     }
     left_out = [each.partition(": ")[2].partition(":")[0] for each in said if each.endswith(" (left out)")]
     assert left_out == [
-        *("global.castai", "global.registry", "global.theirs", "tags", "autoscaler.castai-agent"),
+        *(f"global.castai.{key}" for key in ("apiKeySecretRef", "apiURL", "provider")),
+        *("global.registry", "global.theirs", "tags", "autoscaler.castai-agent"),
         *(
             f"autoscaler.{EVICTOR}.{key}"
             for key in ("replicaCount", "managedByCASTAI", "apiKeySecretRef", "clusterVPA")
@@ -85,6 +86,20 @@ def test_what_comes_out_is_right_and_says_nothing_in_vain(capsys: pytest.Capture
     code, again, said = run(capsys, tmp_path, {"global": shared, **made})
     assert (code, again) == (0, {"global": shared, **made}), "converted again it stays the same"
     assert not [each for each in said if each.endswith(" (left out)")]
+
+
+def test_the_address_of_a_planner_of_ones_own_is_kept_for_all(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    theirs = {"grpcURL": "planner.mine:9443", "apiKeySecretRef": "my-credentials", "apiKey": "k"}
+    code, made, said = run(capsys, tmp_path, {"global": {"castai": theirs}, PINNER: {"replicas": 2}})
+    assert (code, made) == (0, {"global": {"castai": {"grpcURL": "planner.mine:9443"}}, PINNER: {"replicas": 2}})
+    assert said == [
+        "4:5: global.castai.apiKeySecretRef: is the closed product's key; pod pinners find that of the planner by "
+        "themselves (left out)",
+        "5:5: global.castai.apiKey: no part of Moorage makes use of it (left out)",
+    ]
+    assert run(capsys, tmp_path, made) == (0, made, [])
 
 
 def test_values_of_one_chart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
