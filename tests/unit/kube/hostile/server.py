@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -160,13 +161,15 @@ class HostileServer:
         self._changed = asyncio.Event()
         self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._life = 0
         self.port = 0
 
     # --- life ---
 
     async def start(self) -> None:
         """Listen; on the same port as before after a stop."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 22)
+        serve = partial(self._serve, self._life)
+        self._server = await asyncio.start_server(serve, "127.0.0.1", self.port, limit=1 << 22)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -174,6 +177,7 @@ class HostileServer:
         assert self._server is not None
         await compat.stop_accepting(self._server.sockets)
         self._server.close()
+        self._life += 1  # what was accepted, and is not known yet, is reset as soon as it is
         for handler in list(self._handlers):
             handler.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
@@ -213,7 +217,10 @@ class HostileServer:
 
     # --- serving ---
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, life: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if life != self._life:
+            compat.abort(writer.transport)
+            return
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
