@@ -69,10 +69,14 @@ def _kept_closed_for(o: Observation, found: Mapping[str, PinState], left: Iterab
 
     Those that only the scheduler can place (``left``) wait for startup taints anyhow.
     """
+    if not o.guarded:
+        return None
     pending = {uid for uid, state in found.items() if state.outcome is None}
-    expecting = o.guarded and rules.expecting(o.spec, o.now, o.pods)
-    why = o.binding_waits_for if o.guarded and (pending or expecting) else None
-    if why is None and o.guarded and (expecting or pending - {pin.uid for pin in left}):
+    expecting = rules.expecting(o.spec, o.now, o.pods)
+    if not (pending or expecting):
+        return None
+    why = o.binding_waits_for
+    if why is None and (expecting or pending - {pin.uid for pin in left}):
         why = removing_waits_for(o.node, o.spec.promise)
     return why
 

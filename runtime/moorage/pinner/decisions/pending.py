@@ -7,7 +7,6 @@ from datetime import datetime
 
 import msgspec
 
-from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Promise, moment, rules
 from moorage.wording import counted
@@ -73,16 +72,12 @@ def _earlier_machine(o: Observation) -> str | None:
     placeholder stood it would not (podgc/gc_controller.go, gcOrphaned), and they would count as running. Pods that
     are at home on the node, of DaemonSets and static ones, run there again.
     """
-    left = [pod.key for pod in o.pods if not (pod.finished or kubelet.untouched(pod) or _at_home(pod))]
+    there = (pod for pod in o.pods if not (pod.finished or pod.is_mirror or pins.of_daemon_set(pod)))
+    left = [pod.key for pod in there if not kubelet.untouched(pod)]
     if not left:
         return None
     pods = f"{left[0]} and {counted(len(left) - 1, 'more pod')}" if len(left) > 1 else left[0]
     return f"an earlier machine of the name {o.name} has left {pods}: the garbage collector of pods is waited for"
-
-
-def _at_home(pod: Pod) -> bool:
-    owner = pod.metadata.controller()
-    return pod.is_mirror or (owner is not None and owner.kind == "DaemonSet")
 
 
 def _gone(o: Observation) -> Refusal:

@@ -196,8 +196,13 @@ def ours_to_delete(pod: Pod) -> bool:
 
 def daemons_alive(pod: Pod) -> bool:
     """Whether a pod is a DaemonSet's that nobody has deleted: its controller has put it there, and it stays."""
+    return of_daemon_set(pod) and pod.metadata.deletion_timestamp is None
+
+
+def of_daemon_set(pod: Pod) -> bool:
+    """Whether a DaemonSet has made a pod: it belongs to its node."""
     owner = pod.metadata.controller()
-    return owner is not None and owner.kind == "DaemonSet" and pod.metadata.deletion_timestamp is None
+    return owner is not None and owner.kind == "DaemonSet"
 
 
 def grace(o: Observation, pod: Pod) -> int | None:
